@@ -1,0 +1,49 @@
+"""The data sets by name. Importing this module imports none of them."""
+
+import difflib
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Protocol
+
+from pydantic import BaseModel
+
+from reprise.data.arrays import DataError
+
+DATASETS = {
+    "adult": "reprise.data.tables:adult",
+    "celeba": "reprise.data.celeba:prepare",
+    "compas": "reprise.data.tables:compas",
+    "faces": "reprise.data.faces:prepare",
+    "fairface": "reprise.data.fairface:prepare",
+    "loanapp": "reprise.data.tables:loanapp",
+}
+
+
+class Prepare(Protocol):
+    """Turns `data/raw/NAME` into `data/prepared/NAME`; `options` is an instance of the data set's `Options`."""
+
+    def __call__(self, raw: Path, out: Path, options: BaseModel, *, seed: int) -> None: ...
+
+
+def prepare_function(name: str) -> Prepare:
+    """The function that prepares data set `name`. Raises DataError for an unknown name."""
+    module, function = _entry(name)
+    loaded: Callable[..., None] = getattr(import_module(module), function)
+    return loaded
+
+
+def options_model(name: str) -> type[BaseModel]:
+    """The model of the block `data.NAME` of params.yaml: `Options`, beside the function that uses it."""
+    module, _ = _entry(name)
+    model: type[BaseModel] = import_module(module).Options
+    return model
+
+
+def _entry(name: str) -> tuple[str, str]:
+    if name not in DATASETS:
+        near = difflib.get_close_matches(name, DATASETS, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(DATASETS)}"
+        raise DataError(f"no data set {name!r}; {hint}")
+    module, function = DATASETS[name].split(":")
+    return module, function

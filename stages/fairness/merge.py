@@ -1,0 +1,34 @@
+"""Stage `fairness-merge`: `merge.py DATASET` chooses merges and thresholds; it sees validation predictions only."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from reprise import results
+from reprise.errors import run_stage
+from reprise.fairness import fits
+from reprise.fairness.params import load
+
+
+def main() -> None:
+    (dataset,) = sys.argv[1:]
+    block = load()
+    task = block.tasks[dataset]
+    folder = Path("data/results/fairness", dataset, "predictions/val")
+    found = {}
+    for seed in block.seeds:
+        for target in task.targets:
+            label = f"{target}.main.s{seed}"
+            heads = block.methods.two_headed if target in task.compare else block.methods.two_headed[:1]
+            with np.load(folder / f"{label}.npz", allow_pickle=False) as archive:
+                val = {name: archive[name] for name in archive.files}
+            found[label] = fits.fit(val, heads=list(heads), settings=block.merge, randomised=task.backbone == "mlp")
+            print(f"fairness-merge@{dataset}: {label}", flush=True)
+    out = Path("data/models/fairness", dataset, "merge.json")
+    results.write_json(json.loads(json.dumps(found)), out, digits=15)
+
+
+if __name__ == "__main__":
+    run_stage(main)

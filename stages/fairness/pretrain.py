@@ -1,0 +1,36 @@
+"""Stage `fairness-pretrain`: `pretrain.py DATASET` writes the backbones that every network of a seed starts from."""
+
+import sys
+from pathlib import Path
+
+from safetensors.numpy import save_file
+
+from reprise import jobs, params
+from reprise.data.arrays import aside, open_prepared
+from reprise.errors import run_stage
+from reprise.fairness import pretrain
+from reprise.fairness.params import load
+
+
+def main() -> None:
+    (dataset,) = sys.argv[1:]
+    block, seed = load(), params.load_common().seed
+    task, source = block.tasks[dataset], Path("data/prepared", dataset)
+    data = open_prepared(source)
+    shared = {
+        "dataset": dataset,
+        "folder": str(source),
+        "seed": seed,
+        "backbone": task.backbone,
+        "init": task.init,
+        "recipe": task.pretrain.model_dump() if task.pretrain else {},
+    }
+    todo = [{**shared, "draw": draw} for draw in block.seeds]
+    done = jobs.run(f"fairness-pretrain@{dataset}", pretrain.start, todo, inputs=[data.digest])
+    with aside(Path("data/models/fairness", dataset, "pretrain")) as folder:
+        for job, path in zip(todo, done, strict=True):
+            save_file(jobs.load(path), folder / f"s{job['draw']}.safetensors")
+
+
+if __name__ == "__main__":
+    run_stage(main)
