@@ -1,7 +1,7 @@
 """Claims: every headline statement of a paper is one ledger entry with a computed verdict.
 
-A wing's `claims.py` lists `Claim`s; `measure` takes the wing's results table and returns one value per seed. The verdict
-follows from the values, the criterion and the number of seeds, never from a hand:
+A wing's `claims.py` lists `Claim`s; `measure` takes its results table and returns one value per seed. The verdict
+follows from the values, the criterion and the number of seeds alone:
 
 - `every seed`: reproduced if all seeds meet the bound, not reproduced if none does, inconclusive in between
   (the seeds straddle the bound);
@@ -10,13 +10,20 @@ follows from the values, the criterion and the number of seeds, never from a han
 - no value (the run does not hold what the claim needs): not measured at this scale.
 """
 
+import importlib
+import importlib.util
 import math
+import pkgutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+
+import reprise
+from reprise import results
 
 REPRODUCED = "reproduced"
 NOT_REPRODUCED = "not reproduced"
@@ -39,6 +46,7 @@ class Claim:
         rule: whether every seed or the mean over seeds must keep them.
         measure: results table -> {seed: value}; an empty mapping means it was not measured.
         headline: one of the paper's own claims (True), or a supporting check of the reproduction (False).
+        explanation: results table -> what was measured about it, shown where the claim does not hold.
     """
 
     id: str
@@ -116,3 +124,70 @@ def criterion(claim: Claim) -> str:
     else:
         bound = f"<= {claim.high:g}"
     return f"{claim.rule} {bound}"
+
+
+def wings() -> dict[str, Any]:
+    """paper -> its `claims` module, for every wing that has one."""
+    found = {}
+    for module in pkgutil.iter_modules(reprise.__path__):
+        if module.ispkg and importlib.util.find_spec(f"reprise.{module.name}.claims"):
+            found[module.name] = importlib.import_module(f"reprise.{module.name}.claims")
+    return found
+
+
+def write_ledger(tables: Path, out: Path) -> None:
+    """Decide every wing's claims from `tables/<paper>/*/results.parquet`; write `claims.json` and `claims.md` in `out`.
+
+    Claims of a paper without results are `not measured at this scale`.
+    """
+    ledger: dict[str, dict[str, Any]] = {}
+    pages = ["# The ledger", "", "Written by the stage `claims`; a verdict is computed, never typed. See the README.", ""]
+    for paper, wing in wings().items():
+        found = sorted(tables.glob(f"{paper}/*/results.parquet"))
+        table = results.expand(results.read(found) if found else results.table([]))
+        entries = {claim.id: decide(claim, table) for claim in wing.CLAIMS}
+        if len(entries) != len(wing.CLAIMS):
+            raise results.ResultsError(f"src/reprise/{paper}/claims.py: two claims share an id")
+        ledger |= entries
+        pages += [f"## {wing.PAPER}", "", _counts(entries), ""]
+        pages += ["| claim | what is claimed | paper | here | criterion | verdict |", "| --- | --- | --- | --- | --- | --- |"]
+        for claim in sorted(wing.CLAIMS, key=lambda claim: not claim.headline):
+            entry = entries[claim.id]
+            name = f"**{claim.id}**" if claim.headline else claim.id
+            words = f"{claim.statement} ({claim.where}). {claim.measured[0].upper()}{claim.measured[1:]}."
+            words = words.replace("|", "\\|")  # else Markdown takes |DDP| for columns
+            pages.append(
+                f"| {name} | {words} | {claim.paper_value or 'not available'} | {shown(entry)} | {criterion(claim)} "
+                f"| {entry['verdict']} |"
+            )
+        stories = [(claim.id, claim.explanation(table)) for claim in wing.CLAIMS if _needs_story(claim, entries)]
+        if stories:
+            pages += ["", "What does not hold, and what was measured about it:", ""]
+            pages += [f"- `{name}`: {story}" for name, story in stories]
+        pages.append("")
+    out.mkdir(parents=True, exist_ok=True)
+    results.write_json(ledger, out / "claims.json")
+    results.write_text("\n".join(pages), out / "claims.md")
+
+
+def _needs_story(claim: Claim, entries: dict[str, dict[str, Any]]) -> bool:
+    return claim.explanation is not None and entries[claim.id]["verdict"] in (NOT_REPRODUCED, INCONCLUSIVE)
+
+
+def shown(entry: dict[str, Any]) -> str:
+    """The measured value as text: mean over seeds and its interval."""
+    if "value" not in entry:
+        return "–"
+    text = _number(entry["value"])
+    if entry["ci_low"] != entry["ci_high"]:
+        text += f" [{_number(entry['ci_low'])}, {_number(entry['ci_high'])}]"
+    return text
+
+
+def _number(value: float) -> str:
+    return f"{value:.1e}" if 0 < abs(value) < 5e-4 else f"{value:.3f}"
+
+
+def _counts(entries: dict[str, dict[str, Any]]) -> str:
+    verdicts = [entry["verdict"] for entry in entries.values()]
+    return ", ".join(f"{verdicts.count(name)} {name}" for name in VERDICTS if name in verdicts) + "."

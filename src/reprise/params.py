@@ -26,7 +26,7 @@ class ParamsError(UserError):
 class Section(BaseModel):
     """Base of every block: nothing unknown, nothing coerced silently, no default (all values stand in the file)."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class Common(Section):
@@ -54,7 +54,9 @@ def read(file: Path | str = FILE) -> dict[str, Any]:
     except FileNotFoundError:
         raise ParamsError(f"{file} is missing: run from the repository's root") from None
     except YAMLError as error:
-        raise ParamsError(f"{file} is not valid YAML: {str(error).splitlines()[0]}") from None
+        problem, mark = getattr(error, "problem", None) or str(error), getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark else ""
+        raise ParamsError(f"{file} is not valid YAML{where}: {problem.splitlines()[0]}") from None
     if not isinstance(content, dict):
         raise ParamsError(f"{file} must hold a mapping of blocks (common, data, one per paper)")
     return content

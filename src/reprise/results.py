@@ -48,6 +48,8 @@ def _text(value: Any) -> str:
 def table(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     """Rows (missing text columns are empty) as a validated table, sorted by its key."""
     frame = pd.DataFrame(list(rows))
+    if frame.empty:
+        return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in COLUMNS.items()})
     for name, kind in COLUMNS.items():
         if name not in frame and kind is str:
             frame[name] = ""
@@ -95,9 +97,14 @@ def expand(frame: pd.DataFrame) -> pd.DataFrame:
 
 def write_json(content: Mapping[str, Any], path: Path, *, digits: int = 6) -> None:
     """Write metrics deterministically: sorted keys, floats rounded, `\\n`, aside first, then renamed."""
+    write_text(json.dumps(_round(content, digits), indent=2, sort_keys=True, ensure_ascii=False) + "\n", path)
+
+
+def write_text(text: str, path: Path) -> None:
+    """Write a text file with `\n`, aside first, then renamed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_suffix(".tmp")
-    aside.write_text(json.dumps(_round(content, digits), indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+    aside.write_text(text, encoding="utf-8", newline="\n")
     aside.replace(path)
 
 

@@ -138,6 +138,7 @@ def fit(
     if validation is None and (recipe.schedule == "plateau" or patience):
         raise ValueError("the plateau schedule and early stopping need validation data")
     pl.seed_everything(seed % 2**32, verbose=False)
+    model.train()  # Lightning keeps the mode it finds
     workers = int(os.environ.get("REPRISE_WORKERS", 0))
     rows = BatchRows(len(next(iter(train.values()))), recipe.batch_size, seed, groups if recipe.stratified else None)
     loader = DataLoader(
@@ -156,7 +157,8 @@ def fit(
     on_gpu = accelerator in ("gpu", "cuda") or (accelerator == "auto" and torch.cuda.is_available())
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-        warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
+        warnings.filterwarnings("ignore", message=".*number of training batches .* is smaller than the logging.*")
+        warnings.filterwarnings("ignore", message=".*directory .* exists and is not empty.*")
         warnings.filterwarnings("ignore", message=".*(GPU|CUDA) available but not used.*")
         warnings.filterwarnings("ignore", category=DeprecationWarning)  # inside Lightning and torch
         warnings.filterwarnings("ignore", category=FutureWarning)

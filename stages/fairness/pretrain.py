@@ -26,10 +26,14 @@ def main() -> None:
         "recipe": task.pretrain.model_dump() if task.pretrain else {},
     }
     todo = [{**shared, "draw": draw} for draw in block.seeds]
-    done = jobs.run(f"fairness-pretrain@{dataset}", pretrain.start, todo, inputs=[data.digest])
+    if task.init == "factors":
+        done = jobs.run(f"fairness-pretrain@{dataset}", pretrain.start, todo, inputs=[data.digest])
+        starts = [jobs.load(path) for path in done]
+    else:  # nothing is trained
+        starts = [pretrain.start(**job) for job in todo]
     with aside(Path("data/models/fairness", dataset, "pretrain")) as folder:
-        for job, path in zip(todo, done, strict=True):
-            save_file(jobs.load(path), folder / f"s{job['draw']}.safetensors")
+        for job, weights in zip(todo, starts, strict=True):
+            save_file(weights, folder / f"s{job['draw']}.safetensors")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ the pair set (rows 2i and 2i+1 of a `pairs` split) measures what a decision owes
 """
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated
 
@@ -41,6 +42,9 @@ NOISE_SD = 0.08  # of pixel values in [0, 1]
 LABEL_NOISE_SD = 0.35
 
 
+Part = tuple[str, int, dict[str, float], tuple[str | int, ...], bool]  # split, people, shifts, key of the seed, paired
+
+
 class Options(BaseModel):
     """`data.faces` in params.yaml."""
 
@@ -66,7 +70,7 @@ def prepare(raw: Path, out: Path, options: Options, *, seed: int) -> None:
     sizes = {"train": options.n_train, "val": options.n_val, "test": options.n_test}
     biased = {"mouth": options.d_mouth, "glasses": options.d_glasses}
     fair = {"mouth": options.d_fair, "glasses": 0.0}
-    parts: list[tuple[str, int, dict[str, float], tuple[str | int, ...], bool]] = [
+    parts: list[Part] = [
         ("pretrain", options.n_pretrain, {"mouth": 0.0, "glasses": 0.0}, ("pretrain",), False)
     ]
     for draw in options.draws:
@@ -81,26 +85,26 @@ def prepare(raw: Path, out: Path, options: Options, *, seed: int) -> None:
         labels = writer.create("labels", (total, len(LABELS)), np.uint8)
         table = writer.create("factors", (total, len(FACTORS)), np.float32)
         splits, start = {}, 0
-        for split, n, shift, key, paired in parts:
+        for split, n, _, _, paired in parts:
+            splits[split] = (start, start + n * (2 if paired else 1))
+            start = splits[split][1]
+
+        def fill(part: Part) -> None:
+            split, n, shift, key, paired = part
             rng = np.random.default_rng(derive(seed, "faces", *key))
             people = draw_people(rng, n, shift)
             noise_seed = derive(seed, "faces", *key, "pixels")
-            if paired:
-                stop = start + 2 * n
-                for group in (0, 1):
-                    rows = slice(start + group, stop, 2)
-                    factors = people.factors(np.full(n, group))
-                    x[rows] = render(factors, noise_seed)
-                    labels[rows] = np.column_stack([np.full(n, group), people.labels])
-                    table[rows] = factors
-            else:
-                stop = start + n
-                factors = people.factors(people.group)
-                x[start:stop] = render(factors, noise_seed)
-                labels[start:stop] = np.column_stack([people.group, people.labels])
-                table[start:stop] = factors
-            splits[split] = (start, stop)
-            start = stop
+            first, stop = splits[split]
+            worn = [np.zeros(n, np.uint8), np.ones(n, np.uint8)] if paired else [people.group]
+            for k, group in enumerate(worn):
+                rows = slice(first + k, stop, len(worn))
+                factors = people.factors(group)
+                x[rows] = render(factors, noise_seed)
+                labels[rows] = np.column_stack([group, people.labels])
+                table[rows] = factors
+
+        with ThreadPoolExecutor() as pool:  # NumPy lets go of the interpreter while it paints
+            list(pool.map(fill, parts))
         writer.finish(
             splits=splits,
             label_names=LABELS,
@@ -145,7 +149,7 @@ def draw_people(rng: np.random.Generator, n: int, shift: dict[str, float]) -> Pe
 
 
 def render(factors: Float[np.ndarray, "n 13"], noise_seed: int) -> np.ndarray:
-    """Render factors to (n, 3, 32, 32) uint8; face i gets pixel noise number i of `noise_seed`, whatever its factors."""
+    """Render factors to (n, 3, 32, 32) uint8; face i gets pixel noise i of `noise_seed`, whatever its factors."""
     rng = np.random.default_rng(noise_seed)
     images = np.empty((len(factors), 3, SIZE, SIZE), np.uint8)
     for rows in _chunks(len(factors), 250):

@@ -104,11 +104,10 @@ def loanapp(raw: Path, out: Path, options: Options, *, seed: int) -> None:
 
     Outcomes (`action`, `reject`, `approve`), group columns (`white`, `black`, `hispan`) and `msa`, which is the same in
     every row, are dropped. Missing values become the column's median over all rows; the card counts them in `missing`.
-    `typur` (who later bought the loan) is known only after the decision and nearly gives it away where it is not 0 or
-    1; it stays among the inputs, because the specification (5.3) drops only the columns above.
+    So is `typur` (who later bought the loan): it is known only after the decision and nearly gives it away.
     """
     frame = _read(raw / "loanapp.csv.bz2")
-    inputs = frame.drop(columns=[*LOANAPP_OUTCOMES, *LOANAPP_GROUPS, "msa"])
+    inputs = frame.drop(columns=[*LOANAPP_OUTCOMES, *LOANAPP_GROUPS, "msa", "typur"])
     for column, code in LOANAPP_MISSING.items():
         inputs[column] = inputs[column].mask(inputs[column] == code)
     missing = {str(column): int(count) for column, count in inputs.isna().sum().items() if count}

@@ -95,8 +95,11 @@ class Params(Section):
         absent = [name for name in self.datasets if name not in self.tasks]
         if absent:
             raise ValueError(f"datasets names {absent}, but tasks describes only {sorted(self.tasks)}")
-        if len(set(self.seeds)) != len(self.seeds):
-            raise ValueError(f"seeds repeats a number: {self.seeds}")
+        blocks = {"": self, "methods.": self.methods, "ablations.": self.ablations}
+        for where, block in (blocks | {f"tasks.{name}.": task for name, task in self.tasks.items()}).items():
+            for name, value in block:
+                if isinstance(value, list) and len(set(value)) != len(value):
+                    raise ValueError(f"{where}{name} repeats a value: {value}")
         if 0 not in self.strengths:
             raise ValueError(
                 f"strengths must hold 0, the unconstrained network everything is compared with: {self.strengths}"

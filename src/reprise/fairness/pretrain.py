@@ -1,4 +1,4 @@
-"""Where every network of a seed starts from: a pretrained backbone, and a random one for the ablation and the anchor."""
+"""Where every network of a seed starts from: a pretrained backbone, and a random one for the ablation and anchor."""
 
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,6 @@ from reprise.data.arrays import open_prepared
 from reprise.fairness.networks import Weights, build, imagenet_weights, state
 from reprise.params import Recipe
 from reprise.seeding import derive
-from reprise.training import Batch, fit
 
 
 def start(
@@ -31,6 +30,8 @@ def start(
     torch.manual_seed(derive(seed, "fairness", dataset, "random", draw))
     found = {f"random/{name}": value for name, value in state(build(backbone, shape, 1).backbone).items()}
     if init == "factors":
+        from reprise.training import fit  # Lightning, which the other starts do not need
+
         rows = data.rows("pretrain")
         factors = np.asarray(data.arrays["factors"][rows])
         kept = [i for i, name in enumerate(data.card["factor_names"]) if name != "shift_x"]
@@ -50,6 +51,6 @@ def start(
     return found
 
 
-def factor_regression(network: nn.Module, batch: Batch) -> Tensor:
+def factor_regression(network: nn.Module, batch: dict[str, Tensor]) -> Tensor:
     """MSE of the standardised rendering factors: the pretraining that stands for ImageNet."""
     return F.mse_loss(network(batch["x"]), batch["y"])

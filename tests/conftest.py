@@ -1,0 +1,61 @@
+"""Fixtures shared by all tests."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+# Tests measure behaviour, not speed: one thread each, no bars, no phoning home.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["DVC_NO_ANALYTICS"] = "1"
+
+Run = Callable[..., subprocess.CompletedProcess]
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of real samples for tests; the test skips where it is missing."""
+    folder = Path(os.environ.get("REPRISE_TEST_DATA", ROOT.parent / "shared/data"))
+    if not (folder / "mirror.yaml").exists():
+        pytest.skip(f"no sample data at {folder} (REPRISE_TEST_DATA names another folder)")
+    return folder
+
+
+def clone(target: Path, scale: str = "smoke") -> Path:
+    """A temporary clone of the working tree (committed or not), at `scale`, with DVC's cache of its own."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    for name in listed.stdout.splitlines():
+        if (ROOT / name).is_file() and not name.startswith(("reports/", "dvc.lock", "tests/", ".dvc/tmp")):
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, target / name)
+    shutil.copy2(ROOT / "params" / f"{scale}.yaml", target / "params.yaml")
+    for command in (
+        ["git", "init", "-q"],
+        ["git", "add", "-A"],
+        ["git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "clone"],
+    ):
+        subprocess.run(command, cwd=target, check=True)
+    return target
+
+
+def run_in(folder: Path) -> Run:
+    """Run a command in `folder` with this environment's python and its `src` first."""
+
+    def run(*command: str, check: bool = True, **env: str) -> subprocess.CompletedProcess:
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        environment = {**os.environ, "PATH": path, "PYTHONPATH": str(folder / "src"), **env}
+        environment.pop("DVC_STAGE", None)
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+        if check and done.returncode:
+            raise AssertionError(f"{' '.join(command)} exited with {done.returncode}\n{done.stdout}\n{done.stderr}")
+        return done
+
+    return run
