@@ -30,7 +30,11 @@ def shared_data() -> Path:
 def clone(target: Path, scale: str = "smoke") -> Path:
     """A temporary clone of the working tree (committed or not), at `scale`, with DVC's cache of its own."""
     listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     for name in listed.stdout.splitlines():
         if (ROOT / name).is_file() and not name.startswith(("reports/", "dvc.lock", "tests/", ".dvc/tmp")):

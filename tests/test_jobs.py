@@ -1,7 +1,6 @@
 """Jobs: each runs once, in whatever process; what is finished survives whatever happens to the others."""
 
 import ast
-import hashlib
 import importlib
 import json
 import os
@@ -143,9 +142,10 @@ def test_number_of_workers(monkeypatch):
     monkeypatch.setenv("REPRISE_JOBS", "5")
     assert jobs.n_workers() == 5
     monkeypatch.delenv("REPRISE_JOBS")
-    assert jobs.n_workers() == len(os.sched_getaffinity(0))
+    on_gpu = Path("/dev/nvidia0").exists()
+    assert jobs.n_workers() == (1 if on_gpu else len(os.sched_getaffinity(0)))
     monkeypatch.delattr(os, "sched_getaffinity")  # macOS has none
-    assert jobs.n_workers() == os.cpu_count()
+    assert jobs.n_workers() == (1 if on_gpu else os.cpu_count())
 
 
 def test_workdir(work):
@@ -172,8 +172,7 @@ def test_half_written_result_is_never_taken_for_a_whole_one(work):
     assert logged() == [4, 4]
 
 
-def test_stored_arrays_hold_no_pickles(work, monkeypatch):
-    monkeypatch.setattr(work, "square", work.square)
+def test_stored_arrays_hold_no_pickles(work):
     (path,) = jobs.run("stage", work.square, some(2))
     np.savez(path, thing=np.array([{}], dtype=object))
     with pytest.raises(ValueError, match="allow_pickle"):
@@ -344,7 +343,7 @@ def test_a_killed_worker(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_killed_stage(tmp_path, end):
-    todo = [*some(1, 2), *some(3, 4, 5, seconds=3.0)]
+    todo = [*some(1, 2), *some(3, 4, seconds=1.5)]
     with Stage(tmp_path, todo) as stage:
         wait_for(lambda: stored(tmp_path) == 2)
         stage.process.send_signal(end)
@@ -352,14 +351,7 @@ def test_a_killed_stage(tmp_path, end):
         assert stage.process.returncode != 0
     assert stored(tmp_path) == 2
     before = len((tmp_path / "log").read_text().split())
-    with Stage(tmp_path, [job | {"seconds": 0.0} if job["number"] < 3 else job for job in todo]) as stage:
-        pass
     with Stage(tmp_path, todo) as stage:
-        assert stage.end()[:2] == (0, "[1, 4, 9, 16, 25]")
+        assert stage.end()[:2] == (0, "[1, 4, 9, 16]")
     assert not {"1", "2"} & set((tmp_path / "log").read_text().split()[before:])
 
-
-def test_key_is_a_hash_of_its_parts_and_stable():
-    content = ["work.square", "digest", {"number": 2}]
-    expected = hashlib.sha256(b'["work.square", "digest", {"number": 2}]').hexdigest()[:24]
-    assert jobs._hash(content) == expected

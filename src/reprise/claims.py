@@ -7,7 +7,8 @@ follows from the values, the criterion and the number of seeds alone:
   (the seeds straddle the bound);
 - `mean`: the 95 % confidence interval of the mean over seeds (Student's t) decides: reproduced or not reproduced if it
   lies wholly on one side of the bound, inconclusive if it spans it;
-- no value (the run does not hold what the claim needs): not measured at this scale.
+- no value (the run does not hold what the claim needs): not measured at this scale;
+- a value that is not a finite number: inconclusive, whatever the other seeds say.
 """
 
 import importlib
@@ -95,6 +96,8 @@ def decide(claim: Claim, table: pd.DataFrame) -> dict[str, Any]:
     """The ledger entry of one claim."""
     values = claim.measure(table)
     ordered = [values[seed] for seed in sorted(values)]
+    if not all(math.isfinite(value) for value in ordered):
+        return {"verdict": INCONCLUSIVE}  # undefined for some seed, as the rank correlation of equal numbers is
     entry: dict[str, Any] = {"verdict": verdict(ordered, claim.low, claim.high, claim.rule)}
     if ordered:
         left, right = interval(ordered)
@@ -136,12 +139,17 @@ def wings() -> dict[str, Any]:
 
 
 def write_ledger(tables: Path, out: Path) -> None:
-    """Decide every wing's claims from `tables/<paper>/*/results.parquet`; write `claims.json` and `claims.md` in `out`.
+    """Decide every wing's claims from `tables/<paper>/*/results.parquet`; write `out`/claims.json and claims.md.
 
     Claims of a paper without results are `not measured at this scale`.
     """
     ledger: dict[str, dict[str, Any]] = {}
-    pages = ["# The ledger", "", "Written by the stage `claims`; a verdict is computed, never typed. See the README.", ""]
+    pages = [
+        "# The ledger",
+        "",
+        "Written by the stage `claims`; a verdict is computed, never typed. See the README.",
+        "",
+    ]
     for paper, wing in wings().items():
         found = sorted(tables.glob(f"{paper}/*/results.parquet"))
         table = results.expand(results.read(found) if found else results.table([]))
@@ -150,7 +158,7 @@ def write_ledger(tables: Path, out: Path) -> None:
             raise results.ResultsError(f"src/reprise/{paper}/claims.py: two claims share an id")
         ledger |= entries
         pages += [f"## {wing.PAPER}", "", _counts(entries), ""]
-        pages += ["| claim | what is claimed | paper | here | criterion | verdict |", "| --- | --- | --- | --- | --- | --- |"]
+        pages += ["| claim | what is claimed | paper | here | criterion | verdict |", "| --- " * 6 + "|"]
         for claim in sorted(wing.CLAIMS, key=lambda claim: not claim.headline):
             entry = entries[claim.id]
             name = f"**{claim.id}**" if claim.headline else claim.id

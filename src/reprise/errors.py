@@ -20,8 +20,8 @@ class UserError(Exception):
 def run_stage(main: Callable[[], None]) -> NoReturn:
     """Run a stage script's `main` and exit: 0, 1 after an expected error, 130 after Ctrl-C.
 
-    Expected are `UserError` and `OSError` (disk, network); anything else is a bug and keeps its traceback, as everything
-    does with `REPRISE_DEBUG=1`.
+    Expected are `UserError` and `OSError` (disk, network); anything else is a bug and keeps its traceback, as
+    everything does with `REPRISE_DEBUG=1`.
     """
     start = time.monotonic()
     try:

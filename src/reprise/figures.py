@@ -16,6 +16,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 REPORTS = Path("reports")
 DIGITS = 6
@@ -62,8 +63,8 @@ def grid(rows: int, columns: int, *, width: float = 3.5, height: float = 3.0, **
 
     The figure belongs to no global state, so nobody has to close it.
     """
-    figure = Figure(figsize=(max(width * columns, 4.6), height * rows), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.08, h_pad=0.08, wspace=0.04, hspace=0.05)  # type: ignore[union-attr]
+    layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08, wspace=0.04, hspace=0.05)
+    figure = Figure(figsize=(max(width * columns, 4.6), height * rows), layout=layout)
     return figure, figure.subplots(rows, columns, squeeze=False, **options)
 
 
@@ -75,6 +76,20 @@ def panels(n: int, *, columns: int = 3, **options: Any) -> tuple[Figure, list[Ax
     for spare in flat[n:]:
         spare.set_axis_off()
     return figure, flat[:n]
+
+
+def stacks(
+    n: int, ratios: Sequence[float], *, columns: int = 3, width: float = 3.5, height: float = 2.5
+) -> tuple[Figure, list[list[Axes]]]:
+    """`n` stacks of panels (one above the other, heights in `ratios`), wrapped after `columns` stacks."""
+    columns = min(n, columns)
+    blocks = -(-n // columns)
+    figure, axes = grid(blocks * len(ratios), columns, width=width, height=height, height_ratios=[*ratios] * blocks)
+    found = [list(axes[b * len(ratios) : (b + 1) * len(ratios), c]) for b in range(blocks) for c in range(columns)]
+    for stack in found[n:]:
+        for spare in stack:
+            spare.set_axis_off()
+    return figure, found[:n]
 
 
 def legend(figure: Figure, axes: Sequence[Axes], *, columns: int = 4) -> None:
@@ -109,17 +124,21 @@ def clamp(ax: Axes, shown: Any, outlier: float, label: str) -> bool:
         return False
     pad = 0.08 * (high - low) or 0.01
     ax.set_ylim(low - 2.4 * pad, high + pad)
-    ax.annotate(f"↓ {label}: {outlier:.2f}", (0.98, 0.02), xycoords="axes fraction", ha="right", fontsize=8.5, color=MUTED)
+    ax.annotate(
+        f"↓ {label}: {outlier:.2f}", (0.98, 0.02), xycoords="axes fraction", ha="right", fontsize=8.5, color=MUTED
+    )
     return True
 
 
 def label_points(ax: Axes, points: Sequence[tuple[float, float]], texts: Sequence[str]) -> None:
-    """Write each text beside its point, on the first of eight sides where it covers no other text or point."""
-    ax.figure.canvas.draw()  # settles the layout, so that distances on paper are known
+    """Write each text beside its point, on the first side where it covers no other text or point.
+
+    The figure must be laid out (`figure.draw_without_rendering()`), so that distances on paper are known.
+    """
     placed: list[tuple[float, float]] = []
     dots = [tuple(ax.transData.transform(point)) for point in points]
     scale = ax.figure.dpi / 72
-    sides = [(0, -13), (0, 8), (13, -4), (-13, -4), (13, 9), (-13, 9), (13, -13), (-13, -13), (0, 18), (0, -23)]
+    sides = [(0, -15), (0, 9), (13, -4), (-13, -4), (13, 9), (-13, 9), (13, -13), (-13, -13), (0, 18), (0, -23)]
     for (x, y), point, text in zip(dots, points, texts, strict=True):
 
         def free(side: tuple[int, int], x: float = x, y: float = y) -> bool:

@@ -1,11 +1,11 @@
 """Jobs: the many small runs inside a stage, side by side, each kept once it is finished.
 
-    paths = run("fairness-train", train_one, jobs, inputs=[digest])
+    paths = run("fairness-train", "reprise.fairness.train:train", jobs, inputs=[digest])
 
-`function(**job)` must be importable by name and return `{name: array}`. A finished job is stored in `.reprise/jobs/`
-under a hash of (function, its code, the job, the inputs): after a kill, the next run takes up where the last one stopped.
-"Its code" is every file of this package that the function's module imports, found in the source without running it, so an
-edit elsewhere keeps the store.
+`function(**job)` returns `{name: array}`; naming it as text keeps its imports (torch) out of the calling process.
+A finished job is stored in `.reprise/jobs/` under a hash of (function, its code, the job, the inputs): after a kill,
+the next run takes up where the last one stopped. "Its code" is every file of this package that the function's module
+imports, found in the source without running it, so an edit elsewhere keeps the store.
 
 What depends on the machine comes from the environment: `REPRISE_ENGINE` = loky (default), ray or sequential,
 `REPRISE_JOBS` = number of workers (default: the cores this process may use).
@@ -14,9 +14,11 @@ What depends on the machine comes from the environment: `REPRISE_ENGINE` = loky 
 import ast
 import functools
 import hashlib
+import importlib
 import inspect
 import json
 import os
+import re
 import shutil
 import sys
 import time
@@ -29,14 +31,15 @@ import numpy as np
 from reprise.errors import UserError
 
 STORE = Path(".reprise/jobs")
-# glibc hands large blocks back to the kernel after every training step and faults them in again in the next one; keeping
-# them makes a small training 1.2 times faster. Read by a process when it starts, so set before the workers do.
+# glibc hands large blocks back to the kernel after every training step and faults them in again in the next one;
+# keeping them makes a small training 1.2 times faster. Read when a process starts, so set before the workers do.
 MALLOC = {
     "MALLOC_MMAP_THRESHOLD_": "2000000000",
     "MALLOC_TRIM_THRESHOLD_": "2000000000",
     "MALLOC_TOP_PAD_": "200000000",
 }
 PACKAGE = Path(__file__).resolve().parent
+BY_NAME = re.compile(rf"{PACKAGE.name}(\.\w+)+:\w+")
 
 Arrays = dict[str, np.ndarray]
 
@@ -49,7 +52,7 @@ class JobError(UserError):
 
 def run(
     name: str,
-    function: Callable[..., Arrays],
+    function: str | Callable[..., Arrays],
     jobs: Sequence[Mapping[str, Any]],
     *,
     inputs: Iterable[str] = (),
@@ -59,7 +62,7 @@ def run(
 
     Args:
         name: of the stage; names the store's folder and the progress display.
-        function: called as `function(**job)`.
+        function: "module:name", imported by the workers, or a function they can import; called as `function(**job)`.
         jobs: JSON-able keyword arguments, one mapping per job.
         inputs: digests of the data the jobs read.
         labels: what to call each job in progress and errors.
@@ -69,7 +72,7 @@ def run(
     """
     folder = STORE / name
     folder.mkdir(parents=True, exist_ok=True)
-    salt = [f"{function.__module__}.{function.__qualname__}", fingerprint(inspect.getfile(function)), *inputs]
+    salt = [*_identity(function), *inputs]
     paths = [folder / f"{_hash([*salt, job])}.npz" for job in jobs]
     labels = list(labels or [f"{name} {i}" for i in range(len(jobs))])
     todo = [(dict(job), path, label) for job, path, label in zip(jobs, paths, labels, strict=True) if not path.exists()]
@@ -82,6 +85,16 @@ def run(
     for _ in _progress(name, ENGINES[engine](tasks), len(todo)):
         pass
     return paths
+
+
+def _identity(function: str | Callable[..., Arrays]) -> tuple[str, str]:
+    """Name and code fingerprint of a job's function."""
+    if not isinstance(function, str):
+        return f"{function.__module__}:{function.__qualname__}", fingerprint(inspect.getfile(function))
+    file = _module_file(function.split(":")[0])
+    if file is None:
+        raise JobError(f"{function} is not in a module of this package")
+    return function, fingerprint(file)
 
 
 def prune(name: str, keep: Iterable[Path]) -> None:
@@ -98,10 +111,13 @@ def load(path: Path) -> Arrays:
         return {key: archive[key] for key in archive.files}
 
 
-def _run_one(function: Callable[..., Arrays], job: dict[str, Any], path: Path, label: str) -> str:
+def _run_one(function: Any, job: dict[str, Any], path: Path, label: str) -> str:
     global _workdir
+    if isinstance(function, str):
+        module, name = function.split(":")
+        function = getattr(importlib.import_module(module), name)
     _single_thread()
-    _workdir = path.with_suffix(".work")
+    _workdir = work = path.with_suffix(".work")
     try:
         arrays = function(**job)
     except Exception as error:
@@ -109,6 +125,8 @@ def _run_one(function: Callable[..., Arrays], job: dict[str, Any], path: Path, l
         if os.environ.get("REPRISE_DEBUG"):
             raise
         raise JobError(f"{label} failed: {detail} (REPRISE_DEBUG=1 shows the traceback)") from None
+    finally:
+        _workdir = None
     aside = path.with_suffix(f".{os.getpid()}.tmp")
     try:
         with open(aside, "wb") as file:
@@ -116,12 +134,12 @@ def _run_one(function: Callable[..., Arrays], job: dict[str, Any], path: Path, l
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
-    shutil.rmtree(_workdir, ignore_errors=True)
+    shutil.rmtree(work, ignore_errors=True)
     return label
 
 
 def workdir() -> Path | None:
-    """Folder of the running job for logs and resumable checkpoints; removed once the job is stored. None outside jobs."""
+    """Folder of the running job for logs and checkpoints, removed once the job is stored; None outside jobs."""
     return _workdir
 
 
@@ -153,11 +171,18 @@ def _loky(tasks: Sequence[Callable[[], str]]) -> Iterator[str]:
         yield from _sequential(tasks)
         return
     import joblib
+    from joblib.externals.loky.process_executor import BrokenProcessPool
 
     for name, value in MALLOC.items():
         os.environ.setdefault(name, value)
     parallel = joblib.Parallel(workers, return_as="generator_unordered", pre_dispatch="all", batch_size=1)
-    yield from parallel(joblib.delayed(task)() for task in tasks)
+    try:
+        yield from parallel(joblib.delayed(task)() for task in tasks)
+    except BrokenProcessPool:
+        raise JobError(
+            "a worker process was killed, most often for want of memory: finished jobs are kept, run again, if need be "
+            f"with fewer workers (REPRISE_JOBS={workers - 1})"
+        ) from None
 
 
 def _ray(tasks: Sequence[Callable[[], str]]) -> Iterator[str]:
@@ -205,7 +230,8 @@ def fingerprint(file: str | Path) -> str:
 def imports(file: Path) -> set[Path]:
     """`file` and the files of this package that it imports, directly or not (read from the source, nothing is run).
 
-    Imports inside functions count; imports under `if TYPE_CHECKING:` do too, which errs on the safe side.
+    Imports inside functions count, and so do functions named as text ("reprise.module:function"); imports under
+    `if TYPE_CHECKING:` do too, which errs on the safe side.
     """
     found: set[Path] = set()
     queue = [file.resolve()]
@@ -220,6 +246,8 @@ def imports(file: Path) -> set[Path]:
                 names = [alias.name for alias in node.names]
             elif isinstance(node, ast.ImportFrom) and node.module:
                 names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str) and BY_NAME.fullmatch(node.value):
+                names = [node.value.split(":")[0]]
             queue += [module for name in names if (module := _module_file(name))]
     return found
 

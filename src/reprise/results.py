@@ -53,7 +53,7 @@ def table(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     for name, kind in COLUMNS.items():
         if name not in frame and kind is str:
             frame[name] = ""
-    unknown = sorted(set(frame) - set(COLUMNS))
+    unknown = sorted(map(str, set(frame) - set(COLUMNS)))
     absent = sorted(set(COLUMNS) - set(frame))
     if unknown or absent:
         raise ResultsError(f"results table: unknown columns {unknown}, missing columns {absent}")

@@ -17,6 +17,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
+from typing import Any, Protocol
 
 import numpy as np
 import pytorch_lightning as pl
@@ -30,6 +31,15 @@ from reprise.params import Recipe
 
 CHECKPOINT_EVERY = timedelta(minutes=5)
 
+
+class Table(Protocol):
+    """Rows in memory or on disk: an array, a memory map, or a lazy selection of their rows."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: Any, /) -> np.ndarray: ...
+
+
 Batch = dict[str, Tensor]
 Objective = Callable[[nn.Module, Batch], Tensor]
 
@@ -37,7 +47,7 @@ Objective = Callable[[nn.Module, Batch], Tensor]
 class ArrayBatches(Dataset[Batch]):
     """Batches gathered from (memory-mapped) arrays of equal length: item [i, j, ...] is one whole batch."""
 
-    def __init__(self, arrays: Mapping[str, np.ndarray]) -> None:
+    def __init__(self, arrays: Mapping[str, Table]) -> None:
         lengths = {name: len(array) for name, array in arrays.items()}
         if len(set(lengths.values())) != 1:
             raise ValueError(f"arrays differ in length: {lengths}")
@@ -86,22 +96,22 @@ class _Fit(pl.LightningModule):
         super().__init__()
         self.model, self.objective, self.recipe, self.steps = model, objective, recipe, steps
         self.curve: list[float] = []
-        self._sum, self._count = 0.0, 0
+        self._sum, self._count = torch.zeros(()), 0
 
     def training_step(self, batch: Batch) -> Tensor:
         loss = self.objective(self.model, batch)
-        self._sum, self._count = self._sum + loss.detach(), self._count + 1
+        self._sum, self._count = self._sum.to(loss.device) + loss.detach(), self._count + 1
         return loss
 
     def on_train_epoch_end(self) -> None:
         self.curve.append(float(self._sum) / max(self._count, 1))
         self.log("train_loss", self.curve[-1])
-        self._sum, self._count = 0.0, 0
+        self._sum, self._count = torch.zeros(()), 0
 
     def validation_step(self, batch: Batch) -> None:
         self.log("val_loss", self.objective(self.model, batch), batch_size=len(batch["y"]), on_epoch=True)
 
-    def configure_optimizers(self):  # type: ignore[no-untyped-def]
+    def configure_optimizers(self) -> Any:
         recipe = self.recipe
         weights = [p for p in self.parameters() if p.requires_grad]
         optimizer = torch.optim.Adam(weights, recipe.lr, weight_decay=recipe.weight_decay, fused=True)
@@ -117,11 +127,11 @@ class _Fit(pl.LightningModule):
 def fit(
     model: nn.Module,
     objective: Objective,
-    train: Mapping[str, np.ndarray],
+    train: Mapping[str, Table],
     recipe: Recipe,
     *,
     seed: int,
-    validation: Mapping[str, np.ndarray] | None = None,
+    validation: Mapping[str, Table] | None = None,
     groups: np.ndarray | None = None,
     patience: int | None = None,
 ) -> list[float]:
@@ -144,10 +154,10 @@ def fit(
     loader = DataLoader(
         ArrayBatches(train), sampler=rows, batch_size=None, num_workers=workers, persistent_workers=workers > 0
     )
-    loaders = [loader]
+    held_out: DataLoader[Batch] | None = None
     if validation is not None:
         order = [np.arange(k, min(k + 512, len(validation["y"]))) for k in range(0, len(validation["y"]), 512)]
-        loaders.append(DataLoader(ArrayBatches(validation), sampler=order, batch_size=None, num_workers=workers))
+        held_out = DataLoader(ArrayBatches(validation), sampler=order, batch_size=None, num_workers=workers)
     module = _Fit(model, objective, recipe, steps=len(rows) * recipe.epochs)
     callbacks: list[Callback] = [EarlyStopping("val_loss", patience=patience)] if patience else []
     folder = jobs.workdir()
@@ -181,7 +191,7 @@ def fit(
         last = folder / "last.ckpt" if folder else None
         if validation is None:
             module.validation_step = None  # type: ignore[assignment]  # else Lightning warns of a missing loader
-        trainer.fit(module, *loaders, ckpt_path=str(last) if last and last.exists() else None)
+        trainer.fit(module, loader, held_out, ckpt_path=str(last) if last and last.exists() else None)
     if trainer.interrupted:
         raise KeyboardInterrupt
     model.cpu().eval()

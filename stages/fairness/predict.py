@@ -9,7 +9,7 @@ import numpy as np
 from reprise import jobs, params
 from reprise.data.arrays import aside, open_prepared, sha256
 from reprise.errors import run_stage
-from reprise.fairness import plan, predict
+from reprise.fairness import plan
 from reprise.fairness.params import load
 
 
@@ -35,13 +35,13 @@ def main() -> None:
     ]
     name = f"fairness-predict@{dataset}"
     inputs = [data.digest, *(sha256(path) for path in sorted(models.glob("*/*.safetensors")))]
-    done = jobs.run(name, predict.predict, todo, inputs=inputs, labels=list(arms))
+    done = jobs.run(name, "reprise.fairness.predict:predict", todo, inputs=inputs, labels=list(arms))
     with aside(Path("data/results/fairness", dataset, "predictions")) as folder:
         for label, path in zip(arms, done, strict=True):
             for split, arrays in groupby(sorted(jobs.load(path).items()), lambda item: item[0].split("/", 1)[0]):
-                file = folder / ("test" if split == "pairs" else split) / predict.file_name(label, split)
+                file = folder / ("test" if split == "pairs" else split) / plan.file_name(label, split)
                 file.parent.mkdir(exist_ok=True)
-                np.savez(file, **{key.split("/", 1)[1]: value for key, value in arrays})
+                np.savez(file, allow_pickle=False, **{key.split("/", 1)[1]: value for key, value in arrays})
     jobs.prune(name, [])
 
 

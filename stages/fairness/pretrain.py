@@ -2,13 +2,13 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 from safetensors.numpy import save_file
 
 from reprise import jobs, params
 from reprise.data.arrays import aside, open_prepared
 from reprise.errors import run_stage
-from reprise.fairness import pretrain
 from reprise.fairness.params import load
 
 
@@ -17,7 +17,7 @@ def main() -> None:
     block, seed = load(), params.load_common().seed
     task, source = block.tasks[dataset], Path("data/prepared", dataset)
     data = open_prepared(source)
-    shared = {
+    shared: dict[str, Any] = {
         "dataset": dataset,
         "folder": str(source),
         "seed": seed,
@@ -27,9 +27,11 @@ def main() -> None:
     }
     todo = [{**shared, "draw": draw} for draw in block.seeds]
     if task.init == "factors":
-        done = jobs.run(f"fairness-pretrain@{dataset}", pretrain.start, todo, inputs=[data.digest])
+        done = jobs.run(f"fairness-pretrain@{dataset}", "reprise.fairness.pretrain:start", todo, inputs=[data.digest])
         starts = [jobs.load(path) for path in done]
     else:  # nothing is trained
+        from reprise.fairness import pretrain
+
         starts = [pretrain.start(**job) for job in todo]
     with aside(Path("data/models/fairness", dataset, "pretrain")) as folder:
         for job, weights in zip(todo, starts, strict=True):

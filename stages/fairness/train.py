@@ -8,7 +8,7 @@ from safetensors.numpy import save_file
 from reprise import jobs, params
 from reprise.data.arrays import aside, open_prepared, sha256
 from reprise.errors import run_stage
-from reprise.fairness import plan, train
+from reprise.fairness import plan
 from reprise.fairness.params import load
 
 
@@ -29,7 +29,7 @@ def main() -> None:
         recipe = task.scratch if run.arm == "scratch" and task.scratch else task.train
         extra = {"starts": str(starts[run.seed]), "group_weight": block.methods.group_weight}
         todo.append({"run": run.as_job(), "recipe": recipe.model_dump(), **extra, **shared})
-    done = jobs.run(name, train.train, todo, inputs=inputs, labels=[run.label for run in networks])
+    done = jobs.run(name, "reprise.fairness.train:train", todo, inputs=inputs, labels=[run.label for run in networks])
     with aside(models / "train") as folder:
         for run, path in zip(networks, done, strict=True):
             save_file(jobs.load(path), folder / f"{run.label}.safetensors")
@@ -42,7 +42,7 @@ def main() -> None:
             for run in probes
         ]
         labels = [run.label for run in probes]
-        probed = jobs.run(f"{name}-probe", train.sgd_probe, todo, inputs=inputs, labels=labels)
+        probed = jobs.run(f"{name}-probe", "reprise.fairness.train:sgd_probe", todo, inputs=inputs, labels=labels)
         for run, path in zip(probes, probed, strict=True):
             save_file(jobs.load(path), folder / f"{run.label}.safetensors")
     jobs.prune(name, done)

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT, clone, run_in
 from PIL import Image
 from ruamel.yaml import YAML
 
+from conftest import ROOT, clone, run_in
 from reprise.data.celeba import ATTRIBUTES
 
 pytestmark = pytest.mark.slow
@@ -115,7 +115,9 @@ def test_editing_a_figure_trains_nothing(smoke: Path) -> None:
         (("fairness", "tasks", "faces", "backbone"), "convnte", "did you mean convnet?"),
     ],
 )
-def test_a_bad_parameter_stops_the_stage_at_once(smoke: Path, path: tuple[str, ...], value: object, message: str) -> None:
+def test_a_bad_parameter_stops_the_stage_at_once(
+    smoke: Path, path: tuple[str, ...], value: object, message: str
+) -> None:
     before = (smoke / "params.yaml").read_text()
     try:
         edit(smoke, *path, value=value)
@@ -227,7 +229,11 @@ def test_real_tables_go_from_raw_to_report(tmp_path: Path, shared_data: Path) ->
 def test_the_readmes_commands_run(smoke: Path) -> None:
     """Every command of the README's `sh` blocks, except the two that make an environment (`make`)."""
     text = (ROOT / "README.md").read_text()
-    commands = [line.split("  #")[0].strip() for block in re.findall(r"```sh\n(.*?)```", text, re.S) for line in block.splitlines()]
+    commands = [
+        line.split("  #")[0].strip()
+        for block in re.findall(r"```sh\n(.*?)```", text, re.S)
+        for line in block.splitlines()
+    ]
     tried = 0
     for command in commands:
         if not command or command.startswith(("git clone", "cd ", "make", "source", "#")):

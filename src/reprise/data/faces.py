@@ -187,7 +187,7 @@ def _paint(factors: Float[np.ndarray, "n 13"]) -> Float[np.ndarray, "n 3 32 32"]
     oval = np.sqrt((u / jaw) ** 2 + (v / 0.72) ** 2)
     eye = np.sqrt((side - 0.24) ** 2 + (v + 0.10) ** 2)
     lips = 0.38 - 0.13 * np.clip(f["mouth"], -3.0, 3.0) * ((u / 0.28) ** 2 - 0.5)  # corners up where the value is > 0
-    layers = [
+    layers: list[tuple[np.ndarray, np.ndarray | float, tuple[float, float, float]]] = [
         (_inside(0.6 - 0.6 * dome) * _inside(f["hair_length"] - v), f["hair_tone"], (1.0, 0.8, 0.6)),
         (_inside(0.6 - 0.6 * oval), f["skin"], (1.0, 0.82, 0.7)),
         (_inside(0.15 - np.abs(side - 0.24)) * _inside(f["brow"] - np.abs(v + 0.30)), 0.15, (1.0, 1.0, 1.0)),

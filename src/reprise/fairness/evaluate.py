@@ -7,7 +7,7 @@ whose decision flips, and the pair test (only where the data can draw the same p
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, SupportsFloat
 
 import numpy as np
 
@@ -32,7 +32,7 @@ class Rows:
         self._fixed = {"paper": "fairness", "dataset": dataset, "model": model, "seed": seed, "split": "test"}
         self._setting = {"target": target, "arm": arm}
 
-    def add(self, method: str, metric: str, value: float, n: int, **variant: Any) -> None:
+    def add(self, method: str, metric: str, value: SupportsFloat, n: int, **variant: Any) -> None:
         row = {"method": method, "setting": setting(**self._setting, **variant), "metric": metric}
         self.rows.append({**self._fixed, **row, "value": float(value), "n": int(n)})
 
@@ -74,7 +74,7 @@ def bootstrap(decision: np.ndarray, y: np.ndarray, a: np.ndarray, n: int, seed: 
         correct.append(draws[:, 0] + draws[:, 3])
     accuracy = (correct[0] + correct[1]) / len(y)
     gap = selected[1] - selected[0]
-    found = {}
+    found: dict[str, float] = {}
     for name, values in (("accuracy", accuracy), ("ddp", gap), ("abs_ddp", np.abs(gap))):
         low, high = np.quantile(values, [0.025, 0.975])
         found |= {f"{name}_ci_low": float(low), f"{name}_ci_high": float(high)}

@@ -1,19 +1,20 @@
-"""Figures of the fairness paper (Sec. 3 to 5): one function per figure, tidy data (`reprise.fairness.tidy`) in, Figure out.
+"""Figures about decision rules (Sec. 3 to 5), and the list of all figures of the paper.
 
-A method keeps its colour and marker in all of them. Groups are "group 0" and "group 1" whatever the data set calls them.
+One function per figure: tidy data (`reprise.fairness.tidy`) in, Figure out. A method keeps its colour and marker in all
+of them; groups are "group 0" and "group 1", whatever the data set calls them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from reprise.fairness import tidy
-from reprise.fairness.tidy import HEADS, LABELS
+from reprise.fairness import people, tidy
+from reprise.fairness.people import GROUPS
+from reprise.fairness.tidy import LABELS, of_task
 from reprise.figures import (
     BLUE,
     BROWN,
@@ -21,15 +22,17 @@ from reprise.figures import (
     GREY,
     INK,
     MUTED,
-    ORANGE,
-    PINK,
     PURPLE,
     RED,
     SKY,
+    clamp,
     error_points,
     grid,
+    label_points,
     legend,
     panels,
+    stacks,
+    titles,
 )
 
 LOOK: dict[str, dict[str, Any]] = {
@@ -41,7 +44,6 @@ LOOK: dict[str, dict[str, Any]] = {
     "massaging": {"color": GREEN, "marker": "^"},
     "constant": {"color": INK, "marker": "o"},
 }
-GROUPS = {"0": ORANGE, "1": BLUE}
 GAP = "gap in selection rate, group 1 − group 0"
 
 
@@ -69,7 +71,10 @@ def fairness_vs_accuracy(data: pd.DataFrame) -> Figure:
             error_points(
                 ax, curve["ddp"], curve["accuracy"], label=label, linestyle=line, linewidth=0.8, **bars, **LOOK[method]
             )
-        _titles(ax, key, GAP, "test accuracy")
+        titles(ax, ", ".join(key), x=GAP, y="test accuracy")
+        others = part.loc[~part["method"].isin(["constant", "labels"]), "accuracy"]
+        for constant in part.loc[part["method"] == "constant", "accuracy"]:
+            clamp(ax, others, constant, "constant decision")
     legend(figure, axes)
     return figure
 
@@ -80,13 +85,13 @@ ANCHORS = {
     "random": ("probe of a random network", "-.", BROWN),
     "majority": ("majority group", ":", MUTED),
 }
-ARMS = {"main": "", "scratch": ", from random weights", "fair": ", fair target (control)"}
+ARMS = {"main": "from the pretrained backbone", "scratch": "from random weights", "fair": "fair target (control)"}
 
 
 def fairness_vs_awareness(data: pd.DataFrame) -> Figure:
     """How well the group is read from the last layer, against the gap; lambda beside the points (Fig. 2)."""
     shown = data[data["series"] == "probe"]
-    keys = [(key, arm) for key in tidy.tasks(data) for arm in ARMS if ((of_task(shown, key))["arm"] == arm).any()]
+    keys = [(key, arm) for key in tidy.tasks(data) for arm in ARMS if (of_task(shown, key)["arm"] == arm).any()]
     figure, axes = panels(len(keys), width=3.7, height=3.3)
     for (key, arm), ax in zip(keys, axes, strict=True):
         part = of_task(data, key)
@@ -101,36 +106,29 @@ def fairness_vs_awareness(data: pd.DataFrame) -> Figure:
             ("ddp_squared", curve[curve["strength"] > 0]),
             ("unconstrained", curve[curve["strength"] == 0]),
         ):
+            look = {"label": LABELS[method], "linestyle": "none", **LOOK[method]}
             bars = {"xerr": points["ddp_sd"], "yerr": points["probe_accuracy_sd"]}
-            error_points(
-                ax,
-                points["ddp"],
-                points["probe_accuracy"],
-                label=LABELS[method],
-                linestyle="none",
-                **bars,
-                **LOOK[method],
-            )
-        for row in curve.itertuples():
-            ax.annotate(
-                f"{row.strength:g}", (row.ddp, row.probe_accuracy), (4, -11), textcoords="offset points", fontsize=8.5
-            )
+            error_points(ax, points["ddp"], points["probe_accuracy"], **bars, **look)
         retrained = part[(part["series"] == "paper_probe") & (part["arm"] == arm)]
+        look = {"color": PURPLE, "linestyle": "none", "label": "the paper's probe (last layer retrained by SGD)"}
         if len(retrained):
-            ax.plot(
-                retrained["ddp"],
-                retrained["probe_accuracy"],
-                marker="v",
-                color=PURPLE,
-                linestyle="none",
-                label="the paper's probe (last layer retrained by SGD)",
-            )
-        every = part["probe_accuracy"]
-        pad = max(0.06 * (every.max() - every.min()), 0.005)
-        ax.set_ylim(every.min() - pad, every.max() + pad)  # one scale for all panels of a target
-        ax.margins(x=0.12)
-        _titles(ax, key, GAP, "test accuracy of the probe", extra=ARMS[arm])
+            ax.plot(retrained["ddp"], retrained["probe_accuracy"], marker="v", **look)
+        note = ARMS[arm] if arm != "main" or (part["series"] == "pretrained").any() else "from random weights"
+        titles(ax, ", ".join(key), note=note, x=GAP, y="test accuracy of the probe")
+        others = part[part["series"] != "majority"]
+        ends = others["probe_accuracy"], others["probe_accuracy_sd"].fillna(0.0)
+        every = pd.concat([ends[0] - ends[1], ends[0] + ends[1]])
+        ax.set_ylim(every.min() - 0.01, every.max() + 0.01)  # one scale for all panels of a target
+        for majority in part.loc[part["series"] == "majority", "probe_accuracy"]:
+            if not clamp(ax, every, majority, "majority group"):
+                ax.set_ylim(bottom=min(majority, every.min()) - 0.01)
     legend(figure, axes, columns=3)
+    figure.draw_without_rendering()
+    for (key, arm), ax in zip(keys, axes, strict=True):
+        curve = of_task(shown, key)
+        curve = curve[curve["arm"] == arm].sort_values("strength")
+        places = list(zip(curve["ddp"], curve["probe_accuracy"], strict=True))
+        label_points(ax, places, [f"{strength:g}" for strength in curve["strength"]])
     return figure
 
 
@@ -140,7 +138,7 @@ def logit_scatter(data: pd.DataFrame) -> Figure:
     figure, axes = grid(len(keys), 2, width=3.7, height=3.4)
     for key, row in zip(keys, axes, strict=True):
         part = of_task(data, key)
-        for ax, (merge, points) in zip(row, sorted(part.groupby("merge"), reverse=True), strict=True):
+        for ax, (merge, points) in zip(row, part.groupby("merge"), strict=True):
             x, y = points["fair_logit"], points["merge_logit"]
             for group, color in GROUPS.items():
                 mine = points["group"] == group
@@ -169,14 +167,9 @@ def logit_scatter(data: pd.DataFrame) -> Figure:
                     fontweight="bold",
                 )
             strength, first = points["strength"].iloc[0], points.iloc[0]
-            _titles(
-                ax,
-                key,
-                f"logit of the fair network, λ = {strength}",
-                "logit of the merge" if "without" not in merge else "logit of the task head, shifted",
-                extra=f"\n{merge}: agreement {first['agreement']:.3f}, $R^2$ {first['r2']:.2f}",
-            )
-            ax.title.set_fontsize(9.5)
+            note = f"{merge}: agreement {first['agreement']:.3f}, $R^2$ {first['r2']:.2f}"
+            y_label = "logit of the task head, shifted" if str(merge).startswith("without") else "logit of the merge"
+            titles(ax, ", ".join(key), note=note, x=f"logit of the fair network, λ = {strength}", y=y_label)
     legend(figure, list(axes.flat))
     return figure
 
@@ -193,8 +186,8 @@ AGREEMENT = {
 def approximation(data: pd.DataFrame) -> Figure:
     """Agreement with the fair networks over lambda, and the weight of the group head that gives it."""
     keys = tidy.tasks(data)
-    figure, axes = grid(2, len(keys), width=3.5, height=2.5, sharex="col", height_ratios=[1.6, 1])
-    for key, (upper, lower) in zip(keys, axes.T, strict=True):
+    figure, axes = stacks(len(keys), [1.6, 1])
+    for key, (upper, lower) in zip(keys, axes, strict=True):
         part = of_task(data, key)
         x = np.arange(len(part))
         for name, (label, color, line, marker) in AGREEMENT.items():
@@ -204,10 +197,10 @@ def approximation(data: pd.DataFrame) -> Figure:
                 error_points(upper, x[known], part[name][known], yerr=part[f"{name}_sd"][known], label=label, **look)
         error_points(lower, x, part["b"], yerr=part["b_sd"], color=RED, marker="D", label="best merge of two heads")
         lower.axhline(0, color=MUTED, linewidth=0.8)
-        _titles(upper, key, "", "share of equal decisions")
-        _strength_axis(lower, part["strength"])
+        titles(upper, ", ".join(key), y="share of equal decisions")
+        _strength_axis((upper, lower), part["strength"])
         lower.set_ylabel("weight $b$ of $z_2$")
-    legend(figure, list(axes.flat), columns=3)
+    legend(figure, [ax for stack in axes for ax in stack], columns=3)
     return figure
 
 
@@ -222,33 +215,35 @@ RECOVERY = {
 def recovered(data: pd.DataFrame) -> Figure:
     """Accuracy and gap of fair networks, and of what a threshold, a refit and the group head make of them."""
     keys = tidy.tasks(data)
-    figure, axes = grid(2, len(keys), width=3.5, height=2.5, sharex="col")
-    for key, column in zip(keys, axes.T, strict=True):
+    figure, axes = stacks(len(keys), [1.2, 1])
+    for key, stack in zip(keys, axes, strict=True):
         part = of_task(data, key)
         levels = sorted(part.loc[part["method"] == "recovered", "strength"].unique())
-        for ax, metric in zip(column, ("accuracy", "ddp"), strict=True):
-            for reference, label, style in (
-                ("unconstrained", "unconstrained", "-"),
-                ("constant", "constant decision", ":"),
-            ):
-                for value in part.loc[part["method"] == reference, metric]:
-                    ax.axhline(value, color=INK, linestyle=style, linewidth=1.1, label=label)
+        for ax, metric in zip(stack, ("accuracy", "ddp"), strict=True):
             for k, (method, (label, look)) in enumerate(RECOVERY.items()):
                 curve = part[part["method"] == method].set_index("strength").reindex(levels)
                 x = np.arange(len(levels)) + 0.14 * (k - 1.5)
                 error_points(ax, x, curve[metric], yerr=curve[f"{metric}_sd"], linestyle="none", label=label, **look)
-        _titles(column[0], key, "", "test accuracy")
-        column[1].set_ylabel("gap, group 1 − group 0")
-        _strength_axis(column[1], pd.Series(levels))
-    legend(figure, list(axes.flat), columns=3)
+            for value in part.loc[part["method"] == "unconstrained", metric]:
+                ax.axhline(value, color=INK, linewidth=1.1, label="unconstrained")
+            others = part.loc[part["method"] != "constant", metric]
+            for value in part.loc[part["method"] == "constant", metric]:
+                if metric == "ddp" or not clamp(ax, others, value, "constant decision"):
+                    ax.axhline(value, color=INK, linestyle=":", linewidth=1.1, label="constant decision")
+        titles(stack[0], ", ".join(key), y="test accuracy")
+        stack[1].set_ylabel("gap, group 1 − group 0")
+        _strength_axis(stack, pd.Series(levels))
+    legend(figure, [ax for stack in axes for ax in stack], columns=3)
     return figure
 
 
-def _strength_axis(ax: Axes, strengths: pd.Series) -> None:
+def _strength_axis(stack: Sequence[Axes], strengths: pd.Series) -> None:
     """Lambda at equal distances: its grid spans decades and holds 0."""
-    ax.set_xticks(range(len(strengths)), [f"{value:g}" for value in strengths])
-    ax.set_xlabel("strength of the regulariser, λ")
-    ax.grid(False, axis="x")
+    for ax in stack:
+        ax.set_xticks(range(len(strengths)), [f"{value:g}" for value in strengths])
+        ax.set_xlim(-0.5, len(strengths) - 0.5)
+        ax.grid(False, axis="x")
+    stack[-1].set_xlabel("strength of the regulariser, λ")
 
 
 Tidy = Callable[[pd.DataFrame], pd.DataFrame]
@@ -257,12 +252,12 @@ Draw = Callable[[pd.DataFrame], Figure]
 FIGURES: dict[str, tuple[Tidy, Draw]] = {
     "fairness_vs_accuracy": (tidy.fairness_vs_accuracy, fairness_vs_accuracy),
     "fairness_vs_awareness": (tidy.fairness_vs_awareness, fairness_vs_awareness),
-    "second_head_histogram": (tidy.second_head_histogram, second_head_histogram),
+    "second_head_histogram": (tidy.second_head_histogram, people.second_head_histogram),
     "logit_scatter": (tidy.logit_scatter, logit_scatter),
     "approximation": (tidy.approximation, approximation),
     "recovered": (tidy.recovered, recovered),
-    "affected": (tidy.affected, affected),
-    "pair_test": (tidy.pair_test, pair_test),
-    "per_group": (tidy.per_group, per_group),
+    "affected": (tidy.affected, people.affected),
+    "pair_test": (tidy.pair_test, people.pair_test),
+    "per_group": (tidy.per_group, people.per_group),
 }
 TABLES: dict[str, Tidy] = {"near_parity": tidy.near_parity}

@@ -59,11 +59,11 @@ def fit(val: Arrays, *, heads: list[str], settings: Merge, randomised: bool) -> 
             continue
         fair, level = val[key][:, 0], rest.removesuffix("/logits")
         decision = (fair > 0).astype(a.dtype)
-        merged, shifted = fit_agreement(z1, z2, decision, **grid), fit_agreement(z1, z2, decision, b_values=[0.0])
+        closest, shifted = fit_agreement(z1, z2, decision, **grid), fit_agreement(z1, z2, decision, b_values=[0.0])
         own_gap = np.array([abs(demographic_parity_gap(decision, a))])
         found[f"agree.{level}"] = {
-            "b": merged.b,
-            "c": merged.c,
+            "b": closest.b,
+            "c": closest.c,
             "shift_c": shifted.c,
             "matched": _merges(fit_merge(z1, z2, y, a, epsilons=own_gap, **grid)),
         }

@@ -7,7 +7,6 @@ original single-headed architecture (`reprise.fairness.merge.fold`).
 """
 
 from collections.abc import Callable
-
 from typing import Any
 
 import numpy as np
@@ -48,6 +47,9 @@ class Images(nn.Module):
         self.register_buffer("offset", (-torch.tensor(mean) / torch.tensor(sd)).view(1, -1, 1, 1), persistent=False)
         self.crop = crop
 
+    scale: Tensor
+    offset: Tensor
+
     def forward(self, x: Tensor) -> Tensor:
         if self.training and not x.is_floating_point():
             flipped = torch.rand(len(x), 1, 1, 1, device=x.device) < 0.5
@@ -73,7 +75,8 @@ def convnet(shape: tuple[int, ...]) -> tuple[nn.Module, int]:
         layers += [nn.Conv2d(channels, width, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
         channels = width
     layers += [nn.Flatten(), nn.Linear(512, 32, bias=False), nn.BatchNorm1d(32), nn.ReLU()]
-    return nn.Sequential(*layers).to(memory_format=torch.channels_last), 32
+    body = nn.Sequential(*layers)
+    return body.to(memory_format=torch.channels_last), 32  # type: ignore[call-overload]
 
 
 def mlp(shape: tuple[int, ...]) -> tuple[nn.Module, int]:
@@ -84,7 +87,7 @@ def mlp(shape: tuple[int, ...]) -> tuple[nn.Module, int]:
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
-def _torchvision(name: str) -> nn.Module:
+def _torchvision(name: str) -> Any:
     try:
         import torchvision
     except ImportError as error:
@@ -98,14 +101,14 @@ def _torchvision(name: str) -> nn.Module:
 def mobilenet_v3_small(shape: tuple[int, ...]) -> tuple[nn.Module, int]:
     """MobileNetV3-small up to its dropout: m = 1024 (Sec. 4; needs the gpu extra)."""
     model = _torchvision("mobilenet_v3_small")
-    model.classifier[3] = nn.Identity()  # type: ignore[index, operator]
+    model.classifier[3] = nn.Identity()
     return nn.Sequential(Images(*IMAGENET, crop=224), model), 1024
 
 
 def resnet50(shape: tuple[int, ...]) -> tuple[nn.Module, int]:
     """ResNet-50 up to its pooling: m = 2048 (the paper's main network; needs the gpu extra)."""
     model = _torchvision("resnet50")
-    model.fc = nn.Identity()  # type: ignore[assignment]
+    model.fc = nn.Identity()
     return nn.Sequential(Images(*IMAGENET, crop=224), model), 2048
 
 
@@ -125,7 +128,7 @@ def build(backbone: str, shape: tuple[int, ...], heads: int) -> Network:
 
 
 def imagenet_weights(backbone: str) -> dict[str, Tensor]:
-    """ImageNet weights of a torchvision backbone, named as in `Network.backbone` (needs the gpu extra and the network)."""
+    """ImageNet weights of a torchvision backbone, named as in `Network.backbone` (needs the gpu extra, the network)."""
     _torchvision(backbone)
     import torchvision
 

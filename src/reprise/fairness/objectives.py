@@ -40,7 +40,7 @@ def absolute_gap(logits: Float[Tensor, " n"], a: Tensor) -> Tensor:
 
 
 def unbiased_squared_gap(logits: Float[Tensor, " n"], a: Tensor) -> Tensor:
-    """Eq. (2) less Var1/n1 + Var0/n0, by which a minibatch over-estimates the squared gap; 0 with under 2 of a group."""
+    """Eq. (2) less Var1/n1 + Var0/n0, by which a minibatch over-estimates it; 0 with fewer than 2 of a group."""
     probability = torch.sigmoid(logits)
     one, zero = probability[a == 1], probability[a == 0]
     if len(one) < 2 or len(zero) < 2:
@@ -130,7 +130,7 @@ class Adversarial(nn.Module):
 
 
 def fair_mixup(strength: float) -> Objective:
-    """BCE + strength * |d/dt mean sigmoid(z(x_t))| along x_t = t x_0 + (1 - t) x_1, x_a of group a (Chuang and Mroueh 2021).
+    """BCE + strength * |d/dt mean sigmoid(z(x_t))|, x_t = t x_0 + (1 - t) x_1, x_a of group a (Chuang, Mroueh 2021).
 
     t is uniform, one per batch; the smaller group limits the number of pairs. The slope is taken with the network in
     evaluation mode: batch statistics would remove the very shift between the groups that it measures.

@@ -95,8 +95,9 @@ class Params(Section):
         absent = [name for name in self.datasets if name not in self.tasks]
         if absent:
             raise ValueError(f"datasets names {absent}, but tasks describes only {sorted(self.tasks)}")
-        blocks = {"": self, "methods.": self.methods, "ablations.": self.ablations}
-        for where, block in (blocks | {f"tasks.{name}.": task for name, task in self.tasks.items()}).items():
+        blocks: dict[str, Section] = {"": self, "methods.": self.methods, "ablations.": self.ablations}
+        blocks |= {f"tasks.{name}.": task for name, task in self.tasks.items()}
+        for where, block in blocks.items():
             for name, value in block:
                 if isinstance(value, list) and len(set(value)) != len(value):
                     raise ValueError(f"{where}{name} repeats a value: {value}")

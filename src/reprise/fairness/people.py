@@ -3,6 +3,8 @@
 Tidy data (`reprise.fairness.tidy`) in, Figure out. Group 0 and group 1 keep their colours in all of them.
 """
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -13,6 +15,7 @@ from reprise.fairness.tidy import HEADS, LABELS, of_task
 from reprise.figures import BLUE, GREY, INK, MUTED, ORANGE, error_points, grid, legend, panels, titles
 
 GROUPS = {"0": ORANGE, "1": BLUE}
+ARMS = {"scratch": ", from random weights", "fair": ", fair target (control)"}
 
 
 def second_head_histogram(data: pd.DataFrame) -> Figure:
@@ -29,7 +32,7 @@ def second_head_histogram(data: pd.DataFrame) -> Figure:
         cut = 0.5 if loss == "mse_linear" else 0.0
         ax.axvline(cut, color=MUTED, linestyle="--", linewidth=1, label="boundary between perceived groups")
         ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-        _titles(ax, key, "score of the group head, $z_2$", "share of the group", extra=f", {HEADS[loss]}")
+        titles(ax, ", ".join(key), note=HEADS[loss], x="score of the group head, $z_2$", y="share of the group")
     legend(figure, axes)
     return figure
 
@@ -55,7 +58,7 @@ def affected(data: pd.DataFrame) -> Figure:
                         ]
                         share = float(cell["share"].sum())
                         right = true == perceived
-                        label = f"perceived group {perceived}" + (", truly" if right else f", truly group {true}")
+                        label = f"perceived as group {perceived}, " + ("and is" if right else f"is group {true}")
                         ax.barh(
                             place,
                             sign * share,
@@ -75,11 +78,23 @@ def affected(data: pd.DataFrame) -> Figure:
         limit = 1.08 * max(abs(end) for end in ax.get_xlim())
         ax.set_xlim(-limit, limit)
         ax.xaxis.set_major_locator(MaxNLocator(5))
-        ax.xaxis.set_major_formatter(lambda value, _: f"{abs(value):.0%}" if limit > 0.04 else f"{abs(value):.1%}")
+        ax.xaxis.set_major_formatter(_percent_either_way)
         ax.grid(False, axis="y")
-        _titles(ax, key, "← to negative    share of test people    to positive →", "")
+        titles(ax, ", ".join(key), note=" ", x="share of test people")
+        above: dict[str, Any] = {
+            "xycoords": "axes fraction",
+            "xytext": (0, 5),
+            "textcoords": "offset points",
+            "fontsize": 9,
+        }
+        ax.annotate("← to negative", (0.48, 1), ha="right", **above)
+        ax.annotate("to positive →", (0.52, 1), ha="left", **above)
     legend(figure, axes)
     return figure
+
+
+def _percent_either_way(value: float, _: object) -> str:
+    return f"{abs(100 * value):.3g}%"
 
 
 def _flip_rows(part: pd.DataFrame) -> list[tuple[str, str]]:
@@ -102,7 +117,8 @@ def pair_test(data: pd.DataFrame) -> Figure:
     """The same person with either group's cues: how often only one of the two is decided positively."""
     keys = tidy.tasks(data)
     rows = {key: _pair_rows(of_task(data, key)) for key in keys}
-    height = 1.3 + 0.24 * max(len(part) for part in rows.values())
+    most = max(len(part) for part in rows.values())
+    height = 1.3 + 0.24 * most
     figure, axes = panels(len(keys), columns=2, width=4.9, height=height)
     for key, ax in zip(keys, axes, strict=True):
         part = rows[key]
@@ -112,10 +128,10 @@ def pair_test(data: pd.DataFrame) -> Figure:
             label = f"positive only with the cues of group {group}"
             error_points(ax, part[name], place, xerr=part[f"{name}_sd"], linestyle="none", label=label, **look)
         ax.set_yticks(place, part["name"])
-        ax.invert_yaxis()
+        ax.set_ylim(most - 0.5, -0.5)  # equal distances in all panels
         ax.set_xlim(left=min(0.0, ax.get_xlim()[0]))
         ax.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-        _titles(ax, key, "share of test people", "")
+        titles(ax, ", ".join(key), x="share of test people")
     legend(figure, axes, columns=2)
     return figure
 
@@ -124,9 +140,11 @@ def _pair_rows(part: pd.DataFrame) -> pd.DataFrame:
     """Networks from top to bottom with their `name`: arms one after the other, methods in their usual order."""
     order = {name: k for k, name in enumerate(LABELS)}
     strength = pd.to_numeric(part["level"], errors="coerce").fillna(0.0)
-    part = part.assign(arm_rank=part["arm"].map({arm: k for k, arm in enumerate(ARMS)}), strength=strength)
+    part = part.assign(arm_rank=part["arm"].map({arm: k for k, arm in enumerate(("main", *ARMS))}), strength=strength)
     part = part.assign(rank=part["method"].map(order)).sort_values(["arm_rank", "rank", "strength"], kind="stable")
-    return part.assign(name=[_network(row["method"], row["level"]) + ARMS[row["arm"]] for _, row in part.iterrows()])
+    return part.assign(
+        name=[_network(row["method"], row["level"]) + ARMS.get(row["arm"], "") for _, row in part.iterrows()]
+    )
 
 
 def _network(method: str, level: str) -> str:
@@ -134,7 +152,7 @@ def _network(method: str, level: str) -> str:
     if method in ("unconstrained", "merge"):
         return {"unconstrained": "unconstrained", "merge": "merge"}[method]
     if method == "two_headed":
-        return f"task head beside {HEADS[level]}"
+        return f"two heads ({HEADS[level]}), task head"
     short = {"ddp_squared": "squared", "ddp_abs": "absolute", "ddp_unbiased": "squared, unbiased"}
     knob = "κ" if method == "massaging" else "λ"
     return f"{short.get(method, LABELS[method].split(' (')[0])}, {knob} = {level}"
@@ -160,14 +178,12 @@ def per_group(data: pd.DataFrame) -> Figure:
                 name = f"{metric}_{group}"
                 look = {"color": GROUPS[group], "marker": marker, "linestyle": "none", "label": f"group {group}"}
                 error_points(ax, part[name], place, xerr=part[f"{name}_sd"], **look)
-            _titles(ax, key, label, "")
+            titles(ax, ", ".join(key) if metric == "accuracy" else "", x=label)
         names = [
-            "oracle thresholds" if row.method == "oracle" else _network(row.method, row.level)
+            "thresholds by true group" if row.method == "oracle" else _network(str(row.method), str(row.level))
             for row in part.itertuples()
         ]
         row[0].set_yticks(place, names)
         row[0].invert_yaxis()
     legend(figure, list(axes.flat))
     return figure
-
-

@@ -95,3 +95,8 @@ def arms(params: Params, dataset: str) -> dict[str, list[Run]]:
     for run in runs(params, dataset):
         found.setdefault(f"{run.target}.{run.arm}.s{run.seed}", []).append(run)
     return found
+
+
+def file_name(label: str, split: str) -> str:
+    """Name of a prediction file in its split's folder; pairs are test people and lie beside them."""
+    return f"{label}.pairs.npz" if split == "pairs" else f"{label}.npz"

@@ -22,11 +22,6 @@ from reprise.fairness.networks import Weights, apply, build, restore
 from reprise.fairness.plan import Run
 
 
-def file_name(label: str, split: str) -> str:
-    """Name of a prediction file in its split's folder; pairs are test people and lie beside them."""
-    return f"{label}.pairs.npz" if split == "pairs" else f"{label}.npz"
-
-
 def predict(
     runs: list[dict[str, Any]],
     folder: str,
@@ -52,7 +47,7 @@ def predict(
     splits = tasks.load(Path(folder), first.target, protected, draw=first.seed, seed=seed, prefix=prefix)
     kept = np.sort(np.random.default_rng(first.seed).permutation(len(splits["train"]))[:max_rows])
     part = splits["train"]
-    splits["train"] = tasks.Split(tasks.Rows(part.x, kept), part.y[kept], part.a[kept])  # type: ignore[arg-type]
+    splits["train"] = tasks.Split(tasks.Rows(part.x, kept), part.y[kept], part.a[kept])
     found: Weights = {}
     for name, split in splits.items():
         found |= {f"{name}/y": split.y, f"{name}/a": split.a}

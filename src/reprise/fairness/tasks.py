@@ -29,7 +29,7 @@ class Split:
 class Rows:
     """A view of some rows of a memory-mapped array: nothing is read before it is indexed."""
 
-    def __init__(self, array: np.ndarray, index: np.ndarray) -> None:
+    def __init__(self, array: "Rows | np.ndarray", index: np.ndarray) -> None:
         self.array, self.index = array, index
 
     def __len__(self) -> int:

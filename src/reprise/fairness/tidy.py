@@ -1,7 +1,7 @@
 """The data behind each figure and table: from the results tables to means and standard deviations over seeds.
 
-Every function marked `figure_data` takes the expanded results (`reprise.results.expand`) and returns a tidy table, empty
-where the run holds nothing of the kind (tables have no pairs, one scale trains fewer methods). `x` and `x_sd` stand for
+Every function marked `figure_data` takes the expanded results (`reprise.results.expand`) and returns a tidy table,
+empty where the run holds nothing of the kind (tables have no pairs, one scale trains fewer methods). `x` and `x_sd` are
 the mean and the standard deviation over seeds (missing for one seed); `strength` is lambda.
 """
 
@@ -124,7 +124,7 @@ def _ranked(rows: pd.DataFrame) -> pd.DataFrame:
 @figure_data
 def fairness_vs_accuracy(results: pd.DataFrame) -> pd.DataFrame:
     """Signed gap and task accuracy of each method over its own knob (`step`: lambda, or the rank of the slack)."""
-    rows = results[rows["arm"] == "main"]
+    rows = results[results["arm"] == "main"]
     by_level = rows[rows["method"].isin(["unconstrained", "ddp_squared", "ddp_abs", "massaging"])]
     by_level = by_level.assign(step=by_level["level"].astype(float))
     merged = _ranked(rows[rows["method"] == "merge"])
@@ -143,8 +143,7 @@ def fairness_vs_awareness(results: pd.DataFrame) -> pd.DataFrame:
     `series`: probe (logistic regression), paper_probe (last layer retrained by SGD), and the anchors majority, random,
     pretrained, ceiling (a network trained on the group itself), which belong to every arm of their target.
     """
-    rows = results
-    gaps = _regularised(rows)
+    rows, gaps = results, _regularised(results)
     by = [*TASK, "arm", "strength"]
     probe = over_seeds(gaps, by, ["ddp", "probe_accuracy"]).assign(series="probe")
     probe = probe[probe["probe_accuracy"].notna()]
@@ -171,7 +170,7 @@ def fairness_vs_awareness(results: pd.DataFrame) -> pd.DataFrame:
 @figure_data
 def second_head_histogram(results: pd.DataFrame) -> pd.DataFrame:
     """Share of each true group's test people per bin of z2 (`z2`: the bin's left edge), mean over seeds."""
-    rows = results[rows["metric"] == "z2_count"].assign(metric="share")
+    rows = results[results["metric"] == "z2_count"].assign(metric="share")
     total = rows.groupby([*TASK, "level", "group", "seed"])["value"].transform("sum")
     rows = rows.assign(value=rows["value"] / total, z2=rows["bin"].replace("", "0").astype(float))
     table = over_seeds(rows, [*TASK, "level", "group", "z2"], ["share"]).rename(columns={"level": "loss"})
@@ -187,7 +186,7 @@ def logit_scatter(results: pd.DataFrame) -> pd.DataFrame:
 
     `agreement` and `r2` are those of that network on the whole test split, repeated on its rows.
     """
-    rows = results
+    rows = results[results["method"].isin(["scatter", "approximation"])]
     points = rows[rows["method"] == "scatter"]
     if points.empty:
         return pd.DataFrame()
@@ -203,15 +202,17 @@ def logit_scatter(results: pd.DataFrame) -> pd.DataFrame:
         names = {agreement: "agreement", r2: "r2"}
         part = part.merge(fits[[*keys, *names]].rename(columns=names), on=keys)
         parts.append(part.assign(merge=head))
-    table = pd.concat(parts, ignore_index=True).rename(columns={"level": "strength"})
-    order = table["i"].astype(int)
-    return table.assign(i=order).sort_values([*TASK, "merge", "i"], kind="stable", ignore_index=True)
+    table = pd.concat(parts, ignore_index=True).rename(columns={"level": "strength"}).drop(columns="seed")
+    drawn = table[["fair_logit", "merge_logit"]].round(3)  # the file is kept in git
+    return table.assign(**drawn, i=table["i"].astype(int)).sort_values(
+        [*TASK, "merge", "i"], kind="stable", ignore_index=True
+    )
 
 
 @figure_data
 def approximation(results: pd.DataFrame) -> pd.DataFrame:
     """Agreement with each fair network of the merge, its floors and ceiling, and the weight b, over lambda."""
-    rows = results[rows["method"] == "approximation"]
+    rows = results[results["method"] == "approximation"]
     metrics = ["agreement", "agreement_matched", "agreement_shift", "agreement_raw", "agreement_seed2seed"]
     rows = rows.assign(strength=rows["level"].replace("", "0").astype(float))
     table = over_seeds(rows, [*TASK, "strength"], [*metrics, "kappa", "logit_r2", "logit_r2_task_only", "b"])
@@ -221,7 +222,7 @@ def approximation(results: pd.DataFrame) -> pd.DataFrame:
 @figure_data
 def recovered(results: pd.DataFrame) -> pd.DataFrame:
     """Accuracy and gap of each fair network, of what is made from it, and of the network it is to become again."""
-    rows = results[(rows["arm"] == "main") & rows["metric"].isin(["accuracy", "ddp"])]
+    rows = results[(results["arm"] == "main") & results["metric"].isin(["accuracy", "ddp"])]
     names = ["unconstrained", "ddp_squared", "rethresholded", "refitted", "recovered"]
     curves = rows[rows["method"].isin(names)]
     curves = curves.assign(strength=curves["level"].astype(float))
@@ -236,7 +237,7 @@ def recovered(results: pd.DataFrame) -> pd.DataFrame:
 @figure_data
 def affected(results: pd.DataFrame) -> pd.DataFrame:
     """Share of all test people whose decision flips, by direction, true group and group as perceived by head 2."""
-    rows = results[rows["method"].str.startswith("flips.") & (rows["metric"] == "flips")]
+    rows = results[results["method"].str.startswith("flips.") & (results["metric"] == "flips")]
     rows = rows.assign(
         method=rows["method"].str.removeprefix("flips."), metric="share", value=rows["value"] / rows["n"]
     )
@@ -248,7 +249,7 @@ def affected(results: pd.DataFrame) -> pd.DataFrame:
 @figure_data
 def pair_test(results: pd.DataFrame) -> pd.DataFrame:
     """Share of test people decided positively only with one group's cues; `effect`: mean logit as 1 less that as 0."""
-    rows = results[(rows["method"] != "group_head") & rows["metric"].str.startswith("pair_")]
+    rows = results[(results["method"] != "group_head") & results["metric"].str.startswith("pair_")]
     rows = rows.assign(metric=rows["metric"].str.removeprefix("pair_"))
     return over_seeds(rows, [*TASK, "arm", "method", "level"], ["favours_1", "favours_0", "effect"])
 
@@ -259,7 +260,7 @@ def near_parity(results: pd.DataFrame) -> pd.DataFrame:
 
     The bounds are the means over seeds of each seed's bootstrap bounds (people), the `_sd` columns the seeds' spread.
     """
-    rows = results[(rows["arm"] == "main") & rows["method"].isin(LABELS)]
+    rows = results[(results["arm"] == "main") & results["method"].isin(LABELS)]
     number = pd.to_numeric(rows["level"], errors="coerce")
     slack = rows["method"].isin(["merge", "oracle", "perceived"])
     trained = number.notna() & ~slack
@@ -307,7 +308,7 @@ def _setting(method: str, level: str) -> str:
 @figure_data
 def per_group(results: pd.DataFrame) -> pd.DataFrame:
     """Accuracy and selection rate in each group for the main methods (levelling down shows here, not in a gap)."""
-    rows = results[rows["arm"] == "main"]
+    rows = results[results["arm"] == "main"]
     grid = strengths(rows)
     number = pd.to_numeric(rows["level"], errors="coerce")
     shown = (

@@ -14,7 +14,7 @@ from reprise.fairness.networks import Network, Weights, apply, build, restore, s
 from reprise.fairness.plan import Run
 from reprise.params import Recipe
 from reprise.seeding import derive
-from reprise.training import Objective, fit
+from reprise.training import Objective, Table, fit
 
 
 def train(
@@ -94,9 +94,9 @@ def _massaged(fresh: Any, part: tasks.Split, recipe: Recipe, *, kappa: float, se
     for k in (0, 1):
         fitted, held_out = np.flatnonzero(half != k), np.flatnonzero(half == k)
         ranker = fresh(heads=1)
-        arrays = {"x": tasks.Rows(part.x, fitted), "y": part.y[fitted], "a": part.a[fitted]}  # type: ignore[arg-type]
-        fit(ranker, objectives.cross_entropy, arrays, recipe, seed=derive(seed, "ranker", k), groups=part.a[fitted])  # type: ignore[arg-type]
-        score[held_out] = apply(ranker, tasks.Rows(part.x, held_out))[0][:, 0]  # type: ignore[arg-type]
+        arrays: dict[str, Table] = {"x": tasks.Rows(part.x, fitted), "y": part.y[fitted], "a": part.a[fitted]}
+        fit(ranker, objectives.cross_entropy, arrays, recipe, seed=derive(seed, "ranker", k), groups=part.a[fitted])
+        score[held_out] = apply(ranker, tasks.Rows(part.x, held_out))[0][:, 0]
     return massage(part.y, part.a, score, kappa)
 
 

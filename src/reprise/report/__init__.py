@@ -1,0 +1,1 @@
+"""The report: static pages that are read without a server, without JavaScript and without a network."""
