@@ -1,6 +1,7 @@
 """Jobs: each runs once, in whatever process; what is finished survives whatever happens to the others."""
 
 import ast
+import contextlib
 import importlib
 import json
 import os
@@ -73,7 +74,11 @@ def test_results_stand_in_the_order_of_the_jobs(work):
 
 def test_a_finished_job_is_not_run_again(work, capsys):
     first = jobs.run("stage", work.square, some(1, 2))
-    assert jobs.run("stage", work.square, some(2, 3, 1)) == [first[1], *jobs.run("stage", work.square, some(3)), first[0]]
+    assert jobs.run("stage", work.square, some(2, 3, 1)) == [
+        first[1],
+        *jobs.run("stage", work.square, some(3)),
+        first[0],
+    ]
     assert logged() == [1, 2, 3]
     assert "stage: 2 of 3 jobs were finished before" in capsys.readouterr().out
 
@@ -110,7 +115,7 @@ def test_failing_job_is_named_and_keeps_the_finished_ones(work):
 
 def test_failing_job_without_a_label_is_named_by_its_number(work):
     Path("broken").touch()
-    with pytest.raises(JobError, match="^stage 1 failed"):
+    with pytest.raises(JobError, match=r"^stage 1 failed"):
         jobs.run("stage", work.square, [*some(1), *some(2, fail="broken")])
 
 
@@ -170,6 +175,19 @@ def test_half_written_result_is_never_taken_for_a_whole_one(work):
     path.with_suffix(".123.tmp").write_bytes(whole[:50])  # what a kill during the write leaves
     assert squares(jobs.run("stage", work.square, some(4))) == [16]
     assert logged() == [4, 4]
+
+
+def test_a_full_disk_leaves_nothing_behind_that_looks_whole(work, monkeypatch):
+    def full(file, **arrays):
+        file.write(b"PK half of it")
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(jobs.np, "savez", full)
+        with pytest.raises(OSError, match="No space left"):
+            jobs.run("stage", work.square, some(4))
+    assert not [path for path in jobs.STORE.glob("stage/*") if path.suffix != ".work"]
+    assert squares(jobs.run("stage", work.square, some(4))) == [16]
 
 
 def test_stored_arrays_hold_no_pickles(work):
@@ -281,10 +299,8 @@ class Stage:
         return self
 
     def __exit__(self, *_):
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         self.process.communicate()
 
 
@@ -354,4 +370,3 @@ def test_a_killed_stage(tmp_path, end):
     with Stage(tmp_path, todo) as stage:
         assert stage.end()[:2] == (0, "[1, 4, 9, 16]")
     assert not {"1", "2"} & set((tmp_path / "log").read_text().split()[before:])
-

@@ -140,7 +140,7 @@ def test_out_of_range(edited, path, value, part):
 )
 def test_wrong_kind_is_not_coerced(edited, path, value):
     text = message(edited(*path, value=value))
-    assert text.startswith(f"{text.split(': ')[0]}: {'.'.join(path)} = {value!r}: input should be a valid ")
+    assert f"{'.'.join(path)} = {value!r}: input should be a valid " in text
 
 
 @pytest.mark.parametrize("value", [float("inf"), float("nan")])
@@ -183,7 +183,8 @@ def test_keys_that_contradict_each_other(edited, path, value, part):
 
 
 @pytest.mark.parametrize(
-    "path", [("strengths",), ("seeds",), ("tasks", "faces", "targets"), ("methods", "two_headed"), ("ablations", "twin")]
+    "path",
+    [("strengths",), ("seeds",), ("tasks", "faces", "targets"), ("methods", "two_headed"), ("ablations", "twin")],
 )
 def test_a_repeated_value_would_train_a_network_twice(edited, path):
     values = params.read(SHIPPED[0])["fairness"]

@@ -120,7 +120,9 @@ def _worst(values: list[float], claim: Claim) -> float:
 
 def criterion(claim: Claim) -> str:
     """The bound in words: "every seed >= 0.9"."""
-    if claim.low is not None and claim.high is not None:
+    if claim.low is not None and 0 < claim.low < 1e-6:
+        bound = "> 0"
+    elif claim.low is not None and claim.high is not None:
         bound = f"in [{claim.low:g}, {claim.high:g}]"
     elif claim.low is not None:
         bound = f">= {claim.low:g}"
@@ -199,3 +201,24 @@ def _number(value: float) -> str:
 def _counts(entries: dict[str, dict[str, Any]]) -> str:
     verdicts = [entry["verdict"] for entry in entries.values()]
     return ", ".join(f"{verdicts.count(name)} {name}" for name in VERDICTS if name in verdicts) + "."
+
+
+def summary(ledger: dict[str, dict[str, Any]]) -> str:
+    """The README's first table: counts per verdict and the headline claims; a test keeps the README equal to it."""
+    lines = []
+    for paper, wing in wings().items():
+        lines += [f"**{wing.PAPER}**", "", f"{_counts({claim.id: ledger[claim.id] for claim in wing.CLAIMS})}", ""]
+        lines += ["| headline claim | here | criterion | verdict |", "| --- " * 4 + "|"]
+        for claim in wing.CLAIMS:
+            if claim.headline:
+                entry = ledger[claim.id]
+                lines.append(f"| {claim.statement} | {shown(entry)} | {criterion(claim)} | {entry['verdict']} |")
+        failed = [claim.id for claim in wing.CLAIMS if ledger[claim.id]["verdict"] in (NOT_REPRODUCED, INCONCLUSIVE)]
+        if failed:
+            names = ", ".join(f"`{name.removeprefix(paper + '.')}`" for name in failed)
+            lines += [
+                "",
+                f"Not reproduced or inconclusive: {names}; `reports/claims.md` says what was measured about each.",
+            ]
+        lines.append("")
+    return "\n".join(lines).strip()

@@ -1,5 +1,6 @@
 """How a stage ends: expected errors in one line, and a note of the time and memory it took."""
 
+import errno
 import json
 import os
 import platform
@@ -32,10 +33,27 @@ def run_stage(main: Callable[[], None]) -> NoReturn:
     except (UserError, OSError) as error:
         if os.environ.get("REPRISE_DEBUG"):
             raise
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {disk_problem(error, Path.cwd()) or error}", file=sys.stderr)
         sys.exit(1)
     _note(time.monotonic() - start)
     sys.exit(0)
+
+
+def disk_problem(failure: BaseException, folder: Path) -> str | None:
+    """One line for a disk that refuses, or None when `failure` is something else."""
+    if not isinstance(failure, OSError):
+        return None
+    where = failure.filename or folder
+    match failure.errno:
+        case errno.ENOSPC | errno.EDQUOT:
+            return f"no space left on the disk for {folder}: free some (`dvc gc -w` drops unused versions), run again"
+        case errno.EROFS:
+            return f"{where} is on a read-only file system: mount it writable, or run in a writable copy of the project"
+        case errno.EACCES | errno.EPERM:
+            return f"no permission for {where}: change its owner or mode, or run in a folder of your own"
+        case errno.ENOTDIR | errno.EEXIST:
+            return f"cannot make the folder {folder}: {where} is a file in its place; move it away"
+    return None
 
 
 def _note(seconds: float) -> None:

@@ -28,7 +28,7 @@ from typing import Any
 
 import numpy as np
 
-from reprise.errors import UserError
+from reprise.errors import UserError, disk_problem
 
 STORE = Path(".reprise/jobs")
 # glibc hands large blocks back to the kernel after every training step and faults them in again in the next one;
@@ -121,7 +121,7 @@ def _run_one(function: Any, job: dict[str, Any], path: Path, label: str) -> str:
     try:
         arrays = function(**job)
     except Exception as error:
-        detail = f"{type(error).__name__}: {error}"
+        detail = disk_problem(error, path.parent) or f"{type(error).__name__}: {error}"
         if os.environ.get("REPRISE_DEBUG"):
             raise
         raise JobError(f"{label} failed: {detail} (REPRISE_DEBUG=1 shows the traceback)") from None

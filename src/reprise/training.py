@@ -8,21 +8,24 @@ depends on the machine comes from the environment, so that it never invalidates 
     REPRISE_PRECISION    Lightning's names; default 32-true on a CPU, bf16-mixed on a GPU
     REPRISE_WORKERS      worker processes that gather batches (default 0)
 
-A fit that lasts longer than `CHECKPOINT_EVERY` leaves a checkpoint in the job's work folder and resumes from it after a
-kill. Short fits write nothing: repeating one costs less than its checkpoint.
+A fit that lasts longer than `CHECKPOINT_EVERY` leaves a checkpoint in the job's work folder at the end of an epoch and,
+after a kill, goes on from it as if nothing had happened: the order of the batches and torch's random numbers are part
+of it. Short fits write nothing: repeating one costs less than its checkpoint.
 """
 
 import logging
 import os
+import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from pytorch_lightning.callbacks import Callback, Checkpoint, EarlyStopping
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
@@ -69,13 +72,13 @@ class BatchRows(Sampler[np.ndarray]):
 
     def __init__(self, n: int, batch_size: int, seed: int, groups: np.ndarray | None = None) -> None:
         self.n, self.batch_size, self.groups = n, batch_size, groups
-        self._rng = np.random.default_rng(seed)
+        self.random = np.random.default_rng(seed)
 
     def __len__(self) -> int:
         return max(1, -(-self.n // self.batch_size) - (self.n % self.batch_size == 1))
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        order = self._rng.permutation(self.n)
+        order = self.random.permutation(self.n)
         if self.groups is not None:
             shuffled = self.groups[order]
             position = np.empty(self.n)
@@ -92,9 +95,9 @@ class BatchRows(Sampler[np.ndarray]):
 class _Fit(pl.LightningModule):
     """The Lightning side of `fit`: holds the model and the objective, knows the optimiser."""
 
-    def __init__(self, model: nn.Module, objective: Objective, recipe: Recipe, steps: int) -> None:
+    def __init__(self, model: nn.Module, objective: Objective, recipe: Recipe, rows: BatchRows) -> None:
         super().__init__()
-        self.model, self.objective, self.recipe, self.steps = model, objective, recipe, steps
+        self.model, self.objective, self.recipe, self.rows = model, objective, recipe, rows
         self.curve: list[float] = []
         self._sum, self._count = torch.zeros(()), 0
 
@@ -108,6 +111,17 @@ class _Fit(pl.LightningModule):
         self.log("train_loss", self.curve[-1])
         self._sum, self._count = torch.zeros(()), 0
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        drawn = {"rows": self.rows.random.bit_generator.state, "torch": torch.get_rng_state()}
+        drawn["cuda"] = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+        checkpoint |= {"curve": self.curve, "drawn": drawn}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.curve, drawn = list(checkpoint["curve"]), checkpoint["drawn"]
+        self.rows.random.bit_generator.state = drawn["rows"]
+        torch.set_rng_state(drawn["torch"])
+        torch.cuda.set_rng_state_all(drawn["cuda"])
+
     def validation_step(self, batch: Batch) -> None:
         self.log("val_loss", self.objective(self.model, batch), batch_size=len(batch["y"]), on_epoch=True)
 
@@ -116,12 +130,25 @@ class _Fit(pl.LightningModule):
         weights = [p for p in self.parameters() if p.requires_grad]
         optimizer = torch.optim.Adam(weights, recipe.lr, weight_decay=recipe.weight_decay, fused=True)
         if recipe.schedule == "one_cycle":
-            cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.lr, total_steps=self.steps)
+            steps = len(self.rows) * recipe.epochs
+            cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.lr, total_steps=steps)
             return [optimizer], [{"scheduler": cycle, "interval": "step"}]
         if recipe.schedule == "plateau":
             plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.1, patience=15)
             return [optimizer], [{"scheduler": plateau, "monitor": "val_loss"}]
         return optimizer
+
+
+class _LastEpoch(Checkpoint):
+    """Keeps the state at the end of an epoch, once `CHECKPOINT_EVERY` has passed since it was last kept."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self._kept = path, time.monotonic()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if time.monotonic() - self._kept >= CHECKPOINT_EVERY.total_seconds():
+            trainer.save_checkpoint(self.path)  # aside first, then renamed
+            self._kept = time.monotonic()
 
 
 def fit(
@@ -158,11 +185,11 @@ def fit(
     if validation is not None:
         order = [np.arange(k, min(k + 512, len(validation["y"]))) for k in range(0, len(validation["y"]), 512)]
         held_out = DataLoader(ArrayBatches(validation), sampler=order, batch_size=None, num_workers=workers)
-    module = _Fit(model, objective, recipe, steps=len(rows) * recipe.epochs)
+    module = _Fit(model, objective, recipe, rows)
     callbacks: list[Callback] = [EarlyStopping("val_loss", patience=patience)] if patience else []
     folder = jobs.workdir()
     if folder:
-        callbacks.append(ModelCheckpoint(folder, filename="last", train_time_interval=CHECKPOINT_EVERY))
+        callbacks.append(_LastEpoch(folder / "last.ckpt"))
     accelerator = os.environ.get("REPRISE_ACCELERATOR", "auto")
     on_gpu = accelerator in ("gpu", "cuda") or (accelerator == "auto" and torch.cuda.is_available())
     with warnings.catch_warnings():

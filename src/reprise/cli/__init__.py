@@ -1,0 +1,53 @@
+"""The `reprise` command: a thin layer beside `dvc`, for what it leaves open.
+
+Each subcommand is a module of this package with one `run(arguments) -> exit status`, imported only when it is called,
+so that the command starts at once.
+"""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+SCALES = ("smoke", "laptop", "workstation", "paper")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line; `module` of the parsed arguments names the subcommand's module."""
+    root = argparse.ArgumentParser(prog="reprise", description="Reproductions of NeurIPS 2022 papers, beside `dvc`.")
+    commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    check = commands.add_parser("check", help="validate parameter files: every key, value and data set")
+    check.add_argument("files", nargs="*", metavar="FILE", help="default: params.yaml and params/*.yaml")
+    check.set_defaults(module="validate")
+
+    scale = commands.add_parser(
+        "scale",
+        help="put another scale into params.yaml and show the diff",
+        description="Copies params/NAME.yaml over params.yaml, or only the blocks of the named papers and of the data "
+        "sets they use. `laptop` is the committed params.yaml (git show HEAD:params.yaml).",
+    )
+    scale.add_argument("name", metavar="NAME", choices=SCALES, help=", ".join(SCALES))
+    scale.add_argument("papers", nargs="*", metavar="PAPER", help="default: the whole file")
+    scale.set_defaults(module="scale")
+
+    ledger = commands.add_parser("claims", help="print the ledger: a verdict per claim")
+    ledger.add_argument("paper", nargs="?", metavar="PAPER", help="default: every paper")
+    ledger.set_defaults(module="ledger")
+    return root
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; expected errors are one line and exit status 1."""
+    arguments = parser().parse_args(argv)
+    command = importlib.import_module(f"reprise.cli.{arguments.module}")
+    from reprise.errors import UserError
+
+    try:
+        status: int = command.run(arguments)
+    except (UserError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return status

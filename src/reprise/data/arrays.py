@@ -8,7 +8,6 @@ By convention `x` is uint8 images (n, 3, h, w) or float32 table features (n, d),
 uint8 (n, k) with `label_names`.
 """
 
-import errno
 import hashlib
 import json
 import os
@@ -25,7 +24,7 @@ import numpy as np
 from numpy.lib.format import open_memmap
 from numpy.typing import DTypeLike
 
-from reprise.errors import UserError
+from reprise.errors import UserError, disk_problem
 
 FORMAT = 1
 CARD = "card.json"
@@ -61,23 +60,6 @@ def aside(folder: Path, error: type[DataError] = DataError) -> Iterator[Path]:
         if reason is None:
             raise
         raise error(reason) from failure
-
-
-def disk_problem(failure: BaseException, folder: Path) -> str | None:
-    """One line for a disk that refuses, or None when `failure` is something else."""
-    if not isinstance(failure, OSError):
-        return None
-    where = failure.filename or folder
-    match failure.errno:
-        case errno.ENOSPC | errno.EDQUOT:
-            return f"no space left on the disk for {folder}: free some (`dvc gc -w` drops unused versions), run again"
-        case errno.EROFS:
-            return f"{where} is on a read-only file system: mount it writable, or run in a writable copy of the project"
-        case errno.EACCES | errno.EPERM:
-            return f"no permission for {where}: change its owner or mode, or run in a folder of your own"
-        case errno.ENOTDIR | errno.EEXIST:
-            return f"cannot make the folder {folder}: {where} is a file in its place; move it away"
-    return None
 
 
 class Writer:

@@ -70,9 +70,7 @@ def prepare(raw: Path, out: Path, options: Options, *, seed: int) -> None:
     sizes = {"train": options.n_train, "val": options.n_val, "test": options.n_test}
     biased = {"mouth": options.d_mouth, "glasses": options.d_glasses}
     fair = {"mouth": options.d_fair, "glasses": 0.0}
-    parts: list[Part] = [
-        ("pretrain", options.n_pretrain, {"mouth": 0.0, "glasses": 0.0}, ("pretrain",), False)
-    ]
+    parts: list[Part] = [("pretrain", options.n_pretrain, {"mouth": 0.0, "glasses": 0.0}, ("pretrain",), False)]
     for draw in options.draws:
         for prefix, shift in (("", biased), ("fair_", fair)):
             for split, n in sizes.items():
@@ -186,7 +184,7 @@ def _paint(factors: Float[np.ndarray, "n 13"]) -> Float[np.ndarray, "n 3 32 32"]
     dome = np.sqrt((u / (jaw + 0.14)) ** 2 + (np.minimum(v + 0.05, 0.0) / 0.85) ** 2)  # open downwards
     oval = np.sqrt((u / jaw) ** 2 + (v / 0.72) ** 2)
     eye = np.sqrt((side - 0.24) ** 2 + (v + 0.10) ** 2)
-    lips = 0.38 - 0.13 * np.clip(f["mouth"], -3.0, 3.0) * ((u / 0.28) ** 2 - 0.5)  # corners up where the value is > 0
+    lips = 0.38 - 0.11 * np.clip(f["mouth"], -3.0, 3.0) * ((u / 0.28) ** 2 - 0.5)  # corners up where the value is > 0
     layers: list[tuple[np.ndarray, np.ndarray | float, tuple[float, float, float]]] = [
         (_inside(0.6 - 0.6 * dome) * _inside(f["hair_length"] - v), f["hair_tone"], (1.0, 0.8, 0.6)),
         (_inside(0.6 - 0.6 * oval), f["skin"], (1.0, 0.82, 0.7)),

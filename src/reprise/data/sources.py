@@ -22,11 +22,7 @@ import json
 import lzma
 import os
 import shutil
-import stat
 import sys
-import tarfile
-import zipfile
-import zlib
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
@@ -36,21 +32,16 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from ruamel.yaml import YAML, YAMLError
 
-from reprise.data.arrays import DataError, aside, sha256
+from reprise.data.archives import DAMAGED, SourceError, extract
+from reprise.data.arrays import aside, sha256
 
 TABLE = Path(__file__).with_name("sources.yaml")
 MANIFEST = "manual.json"
 RETRIES = 2
-ROOT = PurePosixPath()
 COMPRESSED: dict[str, Callable[..., Any]] = {".xz": lzma.open, ".gz": gzip.open}
-DAMAGED = (EOFError, lzma.LZMAError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile, tarfile.TarError)
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Md5 = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
-
-
-class SourceError(DataError):
-    """A source that cannot be had; one line that names the file and the remedy."""
 
 
 class File(BaseModel):
@@ -181,125 +172,6 @@ def provenance(name: str, raw: Path) -> dict[str, Any]:
 def manual_folder(name: str) -> Path:
     """Where a person puts files by hand: `data/manual/NAME`, or NAME in the folder that REPRISE_MANUAL names."""
     return Path(os.environ.get("REPRISE_MANUAL") or "data/manual") / name
-
-
-def extract(archive: Path, out: Path) -> None:
-    """Unpack a zip or tar (plain, gz, bz2, xz) into the folder `out`.
-
-    Every member is looked at before anything is written. Raises SourceError for a truncated or damaged archive, for
-    absolute paths, `..`, links out of the archive, devices, and encrypted members. Links inside a tar become copies,
-    so no link ever lands on the disk.
-    """
-    try:
-        if zipfile.is_zipfile(archive):
-            _extract_zip(archive, out)
-        elif tarfile.is_tarfile(archive):
-            _extract_tar(archive, out)
-        else:
-            raise SourceError(f"{archive} is truncated, or neither a zip nor a tar: delete it and get it again")
-    except DAMAGED as failure:
-        raise SourceError(f"{archive} is truncated or damaged ({failure}): delete it and get it again") from failure
-
-
-def _extract_zip(archive: Path, out: Path) -> None:
-    with zipfile.ZipFile(archive) as bundle:
-        members = bundle.infolist()
-        for info in members:
-            _inside(archive, info.orig_filename)
-            mode = stat.S_IFMT(info.external_attr >> 16)
-            if mode not in (0, stat.S_IFREG, stat.S_IFDIR):
-                raise _refused(archive, info.filename, "a link or a device")
-            if info.flag_bits & 1:
-                raise _refused(archive, info.filename, "encrypted")
-        for info in members:
-            target = out / _inside(archive, info.filename)
-            if info.is_dir():
-                target.mkdir(parents=True, exist_ok=True)
-                continue
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with bundle.open(info) as content, target.open("wb") as stream:
-                shutil.copyfileobj(content, stream)
-
-
-class _LastRead:
-    """A readable file that remembers its last read, to see whether a tar ends with its end mark.
-
-    `tarfile` takes a tar cut off between two members for a whole one.
-    """
-
-    def __init__(self, stream: Any) -> None:
-        self.stream = stream
-        self.last = b""
-
-    def read(self, size: int = -1) -> bytes:
-        self.last = self.stream.read(size)
-        return self.last
-
-    def seek(self, position: int, whence: int = 0) -> int:
-        return self.stream.seek(position, whence)
-
-    def tell(self) -> int:
-        return self.stream.tell()
-
-
-def _extract_tar(archive: Path, out: Path) -> None:
-    with tarfile.open(archive) as outer:
-        outer.fileobj.seek(0)
-        stream = _LastRead(outer.fileobj)
-        with tarfile.open(fileobj=stream, mode="r:") as bundle:  # type: ignore[call-overload]
-            members = bundle.getmembers()
-            if stream.last != bytes(tarfile.BLOCKSIZE):
-                raise EOFError("the end mark is missing")
-            while stream.read(1 << 20):
-                pass  # to the end, where the decompressor compares its checksum
-            for member in members:
-                _check_member(archive, member)
-            for member in members:
-                _write_member(archive, bundle, member, out / _inside(archive, member.name))
-
-
-def _check_member(archive: Path, member: tarfile.TarInfo) -> None:
-    path = _inside(archive, member.name)
-    if member.islnk():
-        _inside(archive, member.linkname)
-    elif member.issym():
-        _inside(archive, member.linkname, path.parent)
-    elif not (member.isreg() or member.isdir()):
-        raise _refused(archive, member.name, "a device or a pipe")
-
-
-def _write_member(archive: Path, bundle: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:
-    if member.isdir():
-        target.mkdir(parents=True, exist_ok=True)
-        return
-    try:
-        content = bundle.extractfile(member)  # follows a link to the member it names
-    except (KeyError, RecursionError):
-        content = None
-    if content is None:
-        raise _refused(archive, member.name, "a link to no file of the archive")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with content, target.open("wb") as stream:
-        shutil.copyfileobj(content, stream)
-
-
-def _inside(archive: Path, name: str, base: PurePosixPath = ROOT) -> PurePosixPath:
-    """The normal form of a member's path (or of a link's target, relative to `base`), if it stays inside."""
-    if not name or name.startswith("/") or "\\" in name or "\0" in name or name[1:2] == ":":
-        raise _refused(archive, name, "an absolute or malformed path")
-    parts = list(base.parts)
-    for part in PurePosixPath(name).parts:
-        if part != "..":
-            parts.append(part)
-        elif base != ROOT and parts:
-            parts.pop()  # a symlink may climb as long as it stays inside; a member's own path may not climb at all
-        else:
-            raise _refused(archive, name, "a path out of the archive")
-    return PurePosixPath(*parts)
-
-
-def _refused(archive: Path, member: str, what: str) -> SourceError:
-    return SourceError(f"{archive}: refused member {member!r}, {what}; do not trust this archive, get it elsewhere")
 
 
 def _overlay(name: str, source: Source) -> list[File] | None:

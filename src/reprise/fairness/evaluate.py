@@ -6,96 +6,19 @@ the frozen representation, approximation of fair networks by merges, recovery of
 whose decision flips, and the pair test (only where the data can draw the same person with either group's cues).
 """
 
-from collections.abc import Mapping
-from typing import Any, SupportsFloat
+from typing import Any
 
 import numpy as np
 
+from reprise.fairness.judging import Arrays, Row, Rows, bootstrap, judge, probe, standardise
 from reprise.fairness.merge import fold, merged_score
 from reprise.fairness.plan import UNCONSTRAINED
-from reprise.fairness.thresholds import apply_group_thresholds
+from reprise.fairness.thresholds import apply_group_thresholds, group_probability
 from reprise.results import setting
 from reprise.seeding import derive
 
-Arrays = Mapping[str, np.ndarray]
-Row = dict[str, Any]
-
 HISTOGRAM = np.linspace(-3.0, 4.0, 71)  # edges of the bins of z2; the outermost bins take the rest
 SCATTER_POINTS = 800
-
-
-class Rows:
-    """Collects rows that share their context (data set, target, arm, seed)."""
-
-    def __init__(self, *, dataset: str, model: str, target: str, arm: str, seed: int) -> None:
-        self.rows: list[Row] = []
-        self._fixed = {"paper": "fairness", "dataset": dataset, "model": model, "seed": seed, "split": "test"}
-        self._setting = {"target": target, "arm": arm}
-
-    def add(self, method: str, metric: str, value: SupportsFloat, n: int, **variant: Any) -> None:
-        row = {"method": method, "setting": setting(**self._setting, **variant), "metric": metric}
-        self.rows.append({**self._fixed, **row, "value": float(value), "n": int(n)})
-
-
-def judge(decision: np.ndarray, y: np.ndarray, a: np.ndarray) -> dict[str, float]:
-    """Measures of a decision rule; `decision` (n,) holds probabilities of a positive decision in [0, 1]."""
-    decision = np.asarray(decision, float)
-    correct = np.where(y == 1, decision, 1 - decision)
-    found = {
-        "accuracy": correct.mean(),
-        "balanced_accuracy": (correct[y == 1].mean() + correct[y == 0].mean()) / 2,
-        "selection_rate": decision.mean(),
-    }
-    for group in (0, 1):
-        found[f"selection_rate_{group}"] = decision[a == group].mean()
-        found[f"accuracy_{group}"] = correct[a == group].mean()
-        positives = (a == group) & (y == 1)
-        found[f"true_positive_rate_{group}"] = decision[positives].mean() if positives.any() else 0.0
-    found["ddp"] = found["selection_rate_1"] - found["selection_rate_0"]
-    found["equal_opportunity"] = found["true_positive_rate_1"] - found["true_positive_rate_0"]
-    return {name: float(value) for name, value in found.items()}
-
-
-def bootstrap(decision: np.ndarray, y: np.ndarray, a: np.ndarray, n: int, seed: int) -> dict[str, float]:
-    """95 % percentile intervals of accuracy and gap under resampling within each group.
-
-    Accuracy and gap depend on a sample only through how many people of each group fall into each of the four cells of
-    (y, decision), so a resample is one multinomial draw per group. Randomised rules use expected counts.
-    """
-    rng = np.random.default_rng(seed)
-    selected, correct = [], []
-    for group in (0, 1):
-        d, label = np.asarray(decision[a == group], float), y[a == group]
-        cells = np.array(
-            [(d * label).sum(), (d * (1 - label)).sum(), ((1 - d) * label).sum(), ((1 - d) * (1 - label)).sum()]
-        )
-        draws = rng.multinomial(len(d), cells / len(d), size=n)
-        selected.append((draws[:, 0] + draws[:, 1]) / len(d))
-        correct.append(draws[:, 0] + draws[:, 3])
-    accuracy = (correct[0] + correct[1]) / len(y)
-    gap = selected[1] - selected[0]
-    found: dict[str, float] = {}
-    for name, values in (("accuracy", accuracy), ("ddp", gap), ("abs_ddp", np.abs(gap))):
-        low, high = np.quantile(values, [0.025, 0.975])
-        found |= {f"{name}_ci_low": float(low), f"{name}_ci_high": float(high)}
-    return found
-
-
-def probe(train: Arrays, test: Arrays, key: str, *, c: float, max_iter: int) -> tuple[float, float]:
-    """Test accuracy and AUC of a logistic regression of the group on the standardised representation (Sec. 3)."""
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.metrics import roc_auc_score
-
-    x, x_test = _standardise(train[f"{key}/features"], test[f"{key}/features"])
-    model = LogisticRegression(C=c, max_iter=max_iter).fit(x, train["a"])
-    score = model.decision_function(x_test)
-    return float(((score > 0) == test["a"]).mean()), float(roc_auc_score(test["a"], score))
-
-
-def _standardise(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    mean, sd = train.mean(axis=0, dtype=np.float64), train.std(axis=0, dtype=np.float64)
-    sd[sd == 0] = np.inf
-    return (train - mean) / sd, (test - mean) / sd
 
 
 def evaluate(
@@ -206,10 +129,11 @@ def _merged(rule: Any, rows: Rows, test: Arrays, fits: dict[str, Any], heads: li
             if loss != heads[0] and k != near:
                 continue
             decision = merged_score(task, group, chosen["b"][k], chosen["c"][k]) > 0
-            rule("merge", decision, level=loss, eps="near" if k == near else f"{epsilon:.4f}")
+            rule("merge", decision, level=loss, eps="near" if k == near else f"{epsilon:.6f}")
         rows.add("merge", "b", chosen["b"][near] * group.std(), n, level=loss, unit="sd")
     z1, z2 = test[f"two_headed.{heads[0]}/logits"].T
-    perceived = (z2 > 0.5).astype(a.dtype)
+    probability = group_probability(z2, heads[0])
+    perceived = (probability > 0.5).astype(a.dtype)
 
     first = fits[f"merge.{heads[0]}"]
     b, c = first["b"][near], first["c"][near]
@@ -224,13 +148,13 @@ def _merged(rule: Any, rows: Rows, test: Arrays, fits: dict[str, Any], heads: li
     rows.add("merge", "validation_gap", abs(first["gap"][near]), n)
 
     plug = fits["plug_in"]
-    rule("plug_in", merged_score(1 / (1 + np.exp(-z1)) - 0.5, np.clip(z2, 0, 1), plug["b"][0], plug["c"][0]) > 0)
+    rule("plug_in", merged_score(1 / (1 + np.exp(-z1)) - 0.5, probability, plug["b"][0], plug["c"][0]) > 0)
     equal = fits["equal_opportunity"]
     rule("merge_equal_opportunity", merged_score(z1, z2, equal["b"][0], equal["c"][0]) > 0)
     for name, group in (("oracle", a), ("perceived", perceived)):
         for k, epsilon in enumerate(fits["epsilons"]):
             t = [fits[name]["t0"][k], fits[name]["t1"][k]]
-            rule(name, apply_group_thresholds(z1, group, t), eps="near" if k == near else f"{epsilon:.4f}")
+            rule(name, apply_group_thresholds(z1, group, t), eps="near" if k == near else f"{epsilon:.6f}")
     for name, group in (("lipton", a), ("lipton_perceived", perceived)):
         if name in fits:
             for k, t in enumerate(fits[name]["t"]):
@@ -314,7 +238,7 @@ def _recovered(rule: Any, rows: Rows, train: Arrays, test: Arrays, fits: dict[st
         for method, chosen in (("recovered", fits[name]["merge"]), ("rethresholded", fits[name]["shift"])):
             rule(method, merged_score(fair, z2, chosen["b"][0], chosen["c"][0]) > 0, level=level)
         rows.add("recovered", "b", fits[name]["merge"]["b"][0], len(fair), level=level)
-        x, x_test = _standardise(train[f"ddp_squared.{level}/features"], test[f"ddp_squared.{level}/features"])
+        x, x_test = standardise(train[f"ddp_squared.{level}/features"], test[f"ddp_squared.{level}/features"])
         rule("refitted", LogisticRegression(max_iter=300).fit(x, train["y"]).predict(x_test), level=level)
 
 
@@ -329,7 +253,7 @@ def _flips(rows: Rows, test: Arrays, fits: dict[str, Any], heads: list[str], twi
     base_key = f"{UNCONSTRAINED}.0/logits"
     base = test[base_key][:, 0] > 0
     z1, z2 = test[f"two_headed.{heads[0]}/logits"].T
-    perceived = (z2 > 0.5).astype(int)
+    perceived = (group_probability(z2, heads[0]) > 0.5).astype(int)
     near, chosen = _near(fits), fits[f"merge.{heads[0]}"]
     b, c = chosen["b"][near], chosen["c"][near]
     merged = merged_score(z1, z2, b, c) > 0

@@ -132,14 +132,20 @@ def fairness_vs_awareness(data: pd.DataFrame) -> Figure:
     return figure
 
 
+IMITATIONS = (
+    ("with group head", "merge_logit", "agreement", "logit_r2"),
+    ("without group head", "shift_logit", "agreement_shift", "logit_r2_task_only"),
+)
+
+
 def logit_scatter(data: pd.DataFrame) -> Figure:
     """The fair network's logit against its best merge, one point per person; without the group head beside it."""
     keys = tidy.tasks(data)
     figure, axes = grid(len(keys), 2, width=3.7, height=3.4)
     for key, row in zip(keys, axes, strict=True):
-        part = of_task(data, key)
-        for ax, (merge, points) in zip(row, part.groupby("merge"), strict=True):
-            x, y = points["fair_logit"], points["merge_logit"]
+        points = of_task(data, key)
+        for ax, (words, logit, agreement, r2) in zip(row, IMITATIONS, strict=True):
+            x, y, first = points["fair_logit"], points[logit], points.iloc[0]
             for group, color in GROUPS.items():
                 mine = points["group"] == group
                 ax.scatter(
@@ -166,10 +172,10 @@ def logit_scatter(data: pd.DataFrame) -> Figure:
                     va="top" if vertical else "bottom",
                     fontweight="bold",
                 )
-            strength, first = points["strength"].iloc[0], points.iloc[0]
-            note = f"{merge}: agreement {first['agreement']:.3f}, $R^2$ {first['r2']:.2f}"
-            y_label = "logit of the task head, shifted" if str(merge).startswith("without") else "logit of the merge"
-            titles(ax, ", ".join(key), note=note, x=f"logit of the fair network, λ = {strength}", y=y_label)
+            note = f"{words}: agreement {first[agreement]:.3f}, $R^2$ {first[r2]:.2f}"
+            y_label = "logit of the merge" if logit == "merge_logit" else "logit of the task head, shifted"
+            x_label = f"logit of the fair network, λ = {first['strength']}"
+            titles(ax, ", ".join(key), note=note, x=x_label, y=y_label)
     legend(figure, list(axes.flat))
     return figure
 

@@ -11,7 +11,7 @@ import numpy as np
 from reprise.fairness.merge import demographic_parity_gap, fit_agreement, fit_merge
 from reprise.fairness.params import Merge
 from reprise.fairness.plan import UNCONSTRAINED
-from reprise.fairness.thresholds import fit_perceived_groups, lipton
+from reprise.fairness.thresholds import fit_perceived_groups, group_probability, lipton
 
 Arrays = dict[str, np.ndarray]
 BASE = f"{UNCONSTRAINED}.0/logits"
@@ -28,6 +28,8 @@ def fit(val: Arrays, *, heads: list[str], settings: Merge, randomised: bool) -> 
     y, a = val["y"], val["a"]
     base = val[BASE][:, 0]
     z1, z2 = val[f"two_headed.{heads[0]}/logits"].T
+    probability = group_probability(z2, heads[0])
+    perceived = (probability > 0.5).astype(a.dtype)
     # Slack values up to the gap of the unconstrained network, as the release takes them; near parity has its own.
     gap = max(abs(demographic_parity_gap(base > 0, a)), 0.002)
     epsilons = np.append(np.linspace(0.001, gap, settings.epsilons, endpoint=False), settings.near_parity)
@@ -41,13 +43,13 @@ def fit(val: Arrays, *, heads: list[str], settings: Merge, randomised: bool) -> 
         if loss == heads[0]:
             found["frontier"] = {"gap": merged.frontier.gap.tolist(), "accuracy": merged.frontier.accuracy.tolist()}
     near = np.array([settings.near_parity])
-    chance = fit_merge(1 / (1 + np.exp(-z1)) - 0.5, np.clip(z2, 0, 1), y, a, epsilons=near, **grid)
+    chance = fit_merge(1 / (1 + np.exp(-z1)) - 0.5, probability, y, a, epsilons=near, **grid)
     found["plug_in"] = _merges(chance)
     found["equal_opportunity"] = _merges(fit_merge(z1, z2, y, a, epsilons=near, criterion="equal_opportunity", **grid))
-    for name, group in (("oracle", a), ("perceived", (z2 > 0.5).astype(a.dtype))):
+    for name, group in (("oracle", a), ("perceived", perceived)):
         rule = fit_perceived_groups(z1, group, y, a, epsilons)
         found[name] = {"t0": rule.t0.tolist(), "t1": rule.t1.tolist()}
-    for name, group in (("lipton", a), ("lipton_perceived", (z2 > 0.5).astype(a.dtype))):
+    for name, group in (("lipton", a), ("lipton_perceived", perceived)):
         if 0 < group.mean() < 1:
             found[name] = {"t": lipton(base, group, n_ratios=settings.epsilons).t.tolist()}
     if randomised:

@@ -141,7 +141,7 @@ def fair_mixup(strength: float) -> Objective:
         loss = cross_entropy(network, batch)
         zero, one = x[a == 0], x[a == 1]
         pairs = min(len(zero), len(one))
-        if pairs < 2:
+        if pairs < 2 or not torch.is_grad_enabled():  # in validation there is no gradient to take
             return loss
         zero, one = zero[:pairs], one[:pairs]
         t = torch.rand((), device=x.device)

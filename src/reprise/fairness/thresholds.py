@@ -93,6 +93,15 @@ def selection_rate_range(decision: ArrayLike, a: ArrayLike) -> float:
     return float(rates.max() - rates.min())
 
 
+def group_probability(z2: ArrayLike, loss: str) -> Float[np.ndarray, " n"]:
+    """P(a = 1 | x) as a group head trained with `loss` sees it; the perceived group is 1 where it exceeds 1/2.
+
+    A head of squared loss on its raw output gives the probability itself, the others give its logit.
+    """
+    score = np.asarray(z2, dtype=np.float64)
+    return np.clip(score, 0.0, 1.0) if loss == "mse_linear" else 1 / (1 + np.exp(-score))
+
+
 def midpoint(low: ArrayLike, high: ArrayLike) -> Float[np.ndarray, " m"]:
     """A threshold that rejects `low` and selects `high` under score > threshold, also for neighbouring floats."""
     low, high = np.asarray(low, dtype=np.float64), np.asarray(high, dtype=np.float64)

@@ -182,31 +182,22 @@ def second_head_histogram(results: pd.DataFrame) -> pd.DataFrame:
 
 @figure_data
 def logit_scatter(results: pd.DataFrame) -> pd.DataFrame:
-    """Logits of one fair network and of its best merge, person by person, with and without the group head.
+    """Logits of one fair network, of its best merge and of the shifted task head, person by person (first seed).
 
-    `agreement` and `r2` are those of that network on the whole test split, repeated on its rows.
+    Agreement and R^2 are those on the whole test split, repeated on every row of the network.
     """
     rows = results[results["method"].isin(["scatter", "approximation"])]
     points = rows[rows["method"] == "scatter"]
     if points.empty:
         return pd.DataFrame()
     keys = [*TASK, "seed", "level"]
-    wide = points.pivot(index=[*keys, "i", "group"], columns="metric", values="value").reset_index()
-    fits = rows[rows["method"] == "approximation"].pivot(index=keys, columns="metric", values="value").reset_index()
-    parts = []
-    for head, logit, agreement, r2 in (
-        ("with group head", "merge_logit", "agreement", "logit_r2"),
-        ("without group head", "shift_logit", "agreement_shift", "logit_r2_task_only"),
-    ):
-        part = wide[[*keys, "i", "group", "fair_logit", logit]].rename(columns={logit: "merge_logit"})
-        names = {agreement: "agreement", r2: "r2"}
-        part = part.merge(fits[[*keys, *names]].rename(columns=names), on=keys)
-        parts.append(part.assign(merge=head))
-    table = pd.concat(parts, ignore_index=True).rename(columns={"level": "strength"}).drop(columns="seed")
-    drawn = table[["fair_logit", "merge_logit"]].round(3)  # the file is kept in git
-    return table.assign(**drawn, i=table["i"].astype(int)).sort_values(
-        [*TASK, "merge", "i"], kind="stable", ignore_index=True
-    )
+    fits = rows[rows["method"] == "approximation"].pivot(index=keys, columns="metric", values="value")
+    fits = fits[["agreement", "agreement_shift", "logit_r2", "logit_r2_task_only"]].reset_index()
+    table = points.pivot(index=[*keys, "i", "group"], columns="metric", values="value").reset_index()
+    table = table.assign(i=table["i"].astype(int)).merge(fits, on=keys).rename(columns={"level": "strength"})
+    numbers = table.select_dtypes("float").columns
+    table = table.assign(**table[numbers].round(3)).drop(columns="seed")  # the file is kept in git
+    return table.sort_values([*TASK, "i"], kind="stable", ignore_index=True)
 
 
 @figure_data

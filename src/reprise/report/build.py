@@ -1,0 +1,125 @@
+"""Builds `reports/index.html` and one page per paper.
+
+Which papers there are is found, not listed: a wing takes part when it has the modules `claims` (`CLAIMS`) and `page`
+(`PAGE`). The same inputs give the same bytes. Pages load nothing but the figures beside them.
+"""
+
+import importlib
+import importlib.util
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from reprise import claims, results
+from reprise.claims import INCONCLUSIVE, NOT_MEASURED, NOT_REPRODUCED, REPRODUCED, Claim
+from reprise.errors import TIMINGS
+from reprise.report import sources
+from reprise.report.content import Exhibit, Page
+
+# A sign and a word for every verdict: nothing is told by colour alone.
+SIGNS = {REPRODUCED: "✓", NOT_REPRODUCED: "✗", INCONCLUSIVE: "~", NOT_MEASURED: "–"}
+
+
+@dataclass(frozen=True)
+class Wing:
+    """A paper as the report sees it."""
+
+    name: str
+    page: Page
+    claims: list[Claim]
+
+
+def discover() -> list[Wing]:
+    """Every wing that has claims and a page, by name."""
+    found = []
+    for name, module in claims.wings().items():
+        if importlib.util.find_spec(f"reprise.{name}.page"):
+            page: Page = importlib.import_module(f"reprise.{name}.page").PAGE
+            found.append(Wing(name, page, module.CLAIMS))
+    return sorted(found, key=lambda wing: wing.name)
+
+
+def build(wings: Sequence[Wing], *, reports: Path, params: Path, timings: Path = TIMINGS) -> list[Path]:
+    """Write the pages into `reports`, aside first, then renamed; returns them, the index first.
+
+    Args:
+        reports: holds `claims.json`, `claims.md`, `metrics/`, `plots/` and `figures/`.
+        params: the parameters in force.
+        timings: notes of time and hardware; may be missing.
+    """
+    environment = Environment(
+        loader=PackageLoader("reprise.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["duration"] = duration
+    decided, stories = sources.decided(reports), sources.stories(reports)
+    notes = sources.timings(timings)
+    papers: list[dict[str, Any]] = []
+    for wing in wings:
+        entries = sources.ledger(wing.claims, decided, stories)
+        paper: dict[str, Any] = {
+            "name": wing.name,
+            "page": wing.page,
+            "ledger": entries,
+            "counts": sources.counts(entries),
+        }
+        papers.append(paper)
+    shared = {"signs": SIGNS, "papers": papers, "style": _style(environment)}
+
+    written = [reports / "index.html"]
+    _write(environment, "index.html.j2", written[0], **shared, notes=notes)
+    for wing, paper in zip(wings, papers, strict=True):
+        path = reports / f"{wing.name}.html"
+        _write(
+            environment,
+            "paper.html.j2",
+            path,
+            **shared,
+            paper=paper,
+            exhibits=[_exhibit(exhibit, wing.name, paper["ledger"], reports) for exhibit in wing.page.exhibits],
+            metrics=sources.metrics(reports / "metrics" / f"{wing.name}.json"),
+            parameters=sources.parameters(params, wing.name),
+            notes=[note for note in notes if note["stage"].startswith(f"{wing.name}-")],
+        )
+        written.append(path)
+    return written
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a reader says them: "0.4 s", "48 s", "3 min 20 s", "2 h 5 min"."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 1:
+        return f"{rest} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def _exhibit(exhibit: Exhibit, paper: str, entries: list[sources.Entry], reports: Path) -> dict[str, Any]:
+    """An exhibit with what this run has of it."""
+    ids = {f"{paper}.{name}" for name in exhibit.claims}
+    found: dict[str, Any] = {"exhibit": exhibit, "ledger": [entry for entry in entries if entry.id in ids]}
+    data = reports / "plots" / paper / f"{exhibit.name}.csv"
+    figure = reports / "figures" / paper / f"{exhibit.name}.svg"
+    is_table = bool(exhibit.columns)
+    return found | {
+        "figure": f"figures/{paper}/{exhibit.name}.svg" if not is_table and figure.exists() else "",
+        "data": f"plots/{paper}/{exhibit.name}.csv" if data.exists() else "",
+        "tables": sources.tables(data, exhibit) if is_table and data.exists() else [],
+    }
+
+
+def _style(environment: Environment) -> str:
+    assert environment.loader is not None
+    return environment.loader.get_source(environment, "style.css")[0]
+
+
+def _write(environment: Environment, template: str, path: Path, **context: Any) -> None:
+    results.write_text(environment.get_template(template).render(**context), path)

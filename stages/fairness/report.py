@@ -1,0 +1,25 @@
+"""Stage `fairness-report`: headline metrics, figures and their data, from the results tables alone."""
+
+from pathlib import Path
+
+from reprise import figures, results
+from reprise.errors import run_stage
+from reprise.fairness.figures import FIGURES, TABLES
+from reprise.fairness.headline import headline
+from reprise.fairness.params import load
+
+
+def main() -> None:
+    paths = [Path("data/results/fairness", dataset, "results.parquet") for dataset in load().datasets]
+    table = results.expand(results.read(paths))
+    results.write_json(headline(table), Path("reports/metrics/fairness.json"))
+    for name, (tidy, draw) in FIGURES.items():
+        data = tidy(table)
+        if len(data):  # empty where the run holds nothing of the kind
+            figures.save(draw(data), data, name, "fairness")
+    for name, tidy in TABLES.items():
+        figures.save_data(tidy(table), name, "fairness")
+
+
+if __name__ == "__main__":
+    run_stage(main)

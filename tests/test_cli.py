@@ -1,0 +1,125 @@
+"""The `reprise` command, run in a copy of the parameter files."""
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from reprise import cli
+from reprise.claims import NOT_MEASURED, wings
+from reprise.cli.scale import splice
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository that holds the parameter files alone."""
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    shutil.copytree(ROOT / "params", tmp_path / "params")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def git(folder: Path, *arguments: str) -> None:
+    name = ["-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false"]
+    subprocess.run(["git", *name, *arguments], cwd=folder, check=True, capture_output=True)
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = "import sys, reprise.cli; reprise.cli.parser(); print(*sys.modules)"
+    start = time.monotonic()
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert time.monotonic() - start < 5
+    assert not {"numpy", "pandas", "pydantic", "torch", "matplotlib", "dvc"} & set(loaded)
+
+
+def test_check_accepts_every_scale(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["check"]) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert out[0] == "params.yaml: ok"
+    assert len(out) == 1 + len(list((folder / "params").glob("*.yaml")))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ("  strengths:", "  strenghts:", "fairness.strenghts is not a parameter; did you mean strengths?"),
+        ("    n_train: 6000", "    n_train: -1", "data.faces.n_train"),
+        ("common:\n", "commun:\n", "common is missing"),
+        ("  loanapp: {}", "  loanap: {}", "data.loanap is not a data set"),
+        ("fairness:\n", "fairnes:\n", "fairnes is no paper"),
+        ("  datasets: [faces, loanapp]  # fetched", "  datasets: [faces]  # fetched", "common.datasets"),
+        ("common:\n", "common: [\n", "not valid YAML"),
+    ],
+)
+def test_check_names_the_key(
+    folder: Path, capsys: pytest.CaptureFixture[str], before: str, after: str, message: str
+) -> None:
+    text = (folder / "params.yaml").read_text()
+    assert before in text
+    (folder / "params.yaml").write_text(text.replace(before, after, 1))
+    assert cli.main(["check", "params.yaml"]) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_scale_copies_the_whole_file_and_shows_the_diff(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["scale", "smoke"]) == 0
+    assert (folder / "params.yaml").read_bytes() == (folder / "params/smoke.yaml").read_bytes()
+    assert "+++ params.yaml (smoke)" in capsys.readouterr().out
+
+
+def test_scale_of_a_paper_and_back_changes_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    git(folder, "init", "-q")
+    git(folder, "add", ".")
+    git(folder, "commit", "-qm", "all")
+    before = (folder / "params.yaml").read_text()
+    for name in ("workstation", "paper", "smoke"):
+        assert cli.main(["scale", name, "fairness"]) == 0
+        assert (folder / "params.yaml").read_text() != before
+        assert cli.main(["check", "params.yaml"]) == 0
+    assert cli.main(["scale", "laptop", "fairness"]) == 0
+    assert (folder / "params.yaml").read_text() == before
+
+
+def test_scale_laptop_without_git_says_so(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["scale", "laptop"]) == 1
+    assert "committed params.yaml" in capsys.readouterr().err
+
+
+def test_unknown_paper_changes_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = (folder / "params.yaml").read_text()
+    assert cli.main(["scale", "smoke", "alchemy"]) == 1
+    assert "known: fairness" in capsys.readouterr().err
+    assert (folder / "params.yaml").read_text() == before
+
+
+def test_splice_leaves_other_papers_and_comments_alone() -> None:
+    head = "# head\ncommon:\n  datasets: [x]  # named\ndata:\n  x: {n: 1}  # first\n  y: {n: 2}\n\n"
+    text = head + "# about one\none:\n  datasets: [x]\n  k: 1  # why\n\n# about two\ntwo:\n  datasets: [x]\n  k: 1\n"
+    other = (
+        text.replace("k: 1", "k: 9")
+        .replace("n: 2", "n: 7")
+        .replace("one:\n  datasets: [x]", "one:\n  datasets: [x, y]")
+    )
+    after = splice(text, other, ["one"])
+    expected = other.replace("[x]  # named", "[x, y]  # named").replace(
+        "two:\n  datasets: [x]\n  k: 9", "two:\n  datasets: [x]\n  k: 1"
+    )
+    assert after == expected
+
+
+def test_claims_prints_the_ledger(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["claims"]) == 1
+    assert "dvc repro claims" in capsys.readouterr().err
+    entries = {claim.id: {"verdict": NOT_MEASURED} for wing in wings().values() for claim in wing.CLAIMS}
+    (folder / "reports").mkdir()
+    (folder / "reports/claims.json").write_text(json.dumps(entries))
+    assert cli.main(["claims", "fairness"]) == 0
+    out = capsys.readouterr().out
+    assert out.splitlines()[-1] == f"{len(wings()['fairness'].CLAIMS)} {NOT_MEASURED}"
+    assert cli.main(["claims", "alchemy"]) == 1

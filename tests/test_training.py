@@ -1,0 +1,377 @@
+"""One fit for everything: seeds, batches, schedules, early stopping, resuming."""
+
+from datetime import timedelta
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from reprise import jobs, training
+from reprise.params import Recipe
+from reprise.training import ArrayBatches, BatchRows, fit
+
+
+def recipe(**changes):
+    fixed = {"epochs": 3, "batch_size": 16, "lr": 0.01, "weight_decay": 0.0, "schedule": "constant"}
+    return Recipe(**{**fixed, "stratified": False, **changes})
+
+
+def rows(n=50, seed=0):
+    x = np.random.default_rng(seed).standard_normal((n, 3)).astype(np.float32)
+    return {"x": x, "y": (x @ np.array([1.0, -2.0, 0.5], np.float32) + 0.3).astype(np.float32)}
+
+
+def network(seed=0):
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Dropout(0.2), nn.Linear(8, 1))
+
+
+def squared(model, batch):
+    return F.mse_loss(model(batch["x"])[:, 0], batch["y"])
+
+
+def weights(model):
+    return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+
+def trained(seed, start=0, **changes):
+    model = network(start)
+    return fit(model, squared, rows(), recipe(**changes), seed=seed), weights(model)
+
+
+@pytest.fixture(autouse=True)
+def outside_jobs(monkeypatch):
+    monkeypatch.setattr(jobs, "_workdir", None)
+    for name in ("REPRISE_ACCELERATOR", "REPRISE_PRECISION", "REPRISE_WORKERS", "REPRISE_DEVICES"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("REPRISE_ACCELERATOR", "cpu")
+
+
+# ---------------------------------------------------------------- batches
+
+
+@given(st.integers(1, 200), st.integers(1, 40), st.integers(0, 99), st.booleans())
+@example(33, 16, 0, False)
+@example(17, 16, 0, True)
+@settings(deadline=None)
+def test_each_epoch_is_a_partition_of_the_rows(n, size, seed, stratified):
+    groups = np.random.default_rng(seed).integers(0, 3, n) if stratified else None
+    sampler = BatchRows(n, size, seed, groups)
+    for _ in range(2):
+        batches = list(sampler)
+        assert len(batches) == len(sampler)
+        assert sorted(np.concatenate(batches).tolist()) == list(range(n))
+        assert all(len(batch) == size for batch in batches[:-1])
+        assert len(batches[-1]) <= size + 1
+        if n > 1 and size > 1:
+            assert len(batches[-1]) > 1  # batch normalisation needs two rows
+
+
+@given(st.integers(20, 200), st.integers(4, 40), st.integers(0, 99), st.floats(0.05, 0.95))
+@settings(deadline=None)
+def test_stratified_batches_hold_the_groups_in_proportion(n, size, seed, share):
+    groups = (np.random.default_rng(seed).random(n) < share).astype(int)
+    for batch in BatchRows(n, size, seed, groups):
+        assert abs(groups[batch].sum() - groups.mean() * len(batch)) <= 2
+
+
+def test_batches_differ_by_epoch_and_seed_and_repeat_with_the_seed():
+    first, again, other = BatchRows(40, 8, 1), BatchRows(40, 8, 1), BatchRows(40, 8, 2)
+    epochs = [[batch.tolist() for batch in sampler] for sampler in (first, first, again, other)]
+    assert epochs[0] == epochs[2]
+    assert epochs[0] != epochs[1]
+    assert epochs[0] != epochs[3]
+
+
+def test_batches_are_gathered_from_a_memory_map(tmp_path):
+    np.save(tmp_path / "x.npy", np.arange(12, dtype=np.uint8).reshape(6, 2))
+    batches = ArrayBatches({"x": np.load(tmp_path / "x.npy", mmap_mode="r"), "y": np.arange(6)})
+    batch = batches[np.array([1, 4])]
+    assert (batch["x"].tolist(), batch["y"].tolist()) == ([[2, 3], [8, 9]], [1, 4])
+    batch["x"] += 1  # a copy: the file is not touched
+    assert np.load(tmp_path / "x.npy")[1].tolist() == [2, 3]
+    with pytest.raises(ValueError, match=r"arrays differ in length: \{'x': 2, 'y': 3\}"):
+        ArrayBatches({"x": np.zeros(2), "y": np.zeros(3)})
+
+
+@pytest.mark.parametrize("n", [17, 18, 32, 5])
+def test_short_last_batches_reach_the_objective(n):
+    seen = []
+
+    def objective(model, batch):
+        seen.append(len(batch["x"]))
+        return squared(model, batch)
+
+    fit(network(), objective, rows(n), recipe(epochs=1), seed=0)
+    assert seen == {17: [17], 18: [16, 2], 32: [16, 16], 5: [5]}[n]
+
+
+# ---------------------------------------------------------------- seeds
+
+
+def test_equal_seeds_give_equal_networks_bit_for_bit():
+    (curve, one), (again, two) = trained(3), trained(3)
+    assert curve == again
+    assert torch.equal(one, two)
+
+
+def test_another_seed_gives_another_network():
+    assert not torch.equal(trained(3)[1], trained(4)[1])
+
+
+def test_a_63_bit_seed_is_taken():
+    trained(2**63 - 1, epochs=1)
+
+
+def test_what_ran_before_has_no_effect():
+    one = trained(3)[1]
+    torch.rand(7)
+    np.random.rand(7)  # noqa: NPY002
+    assert torch.equal(one, trained(3)[1])
+
+
+# ---------------------------------------------------------------- the fit
+
+
+def test_loss_falls_and_the_curve_holds_a_mean_per_epoch():
+    model = network()
+    curve = fit(model, squared, rows(), recipe(epochs=30), seed=0)
+    assert len(curve) == 30
+    assert curve[-1] < 0.5 * curve[0]
+    assert not model.training
+    assert {p.device.type for p in model.parameters()} == {"cpu"}
+
+
+def test_first_value_of_the_curve_by_hand():
+    model = nn.Linear(3, 1)
+    with torch.no_grad():
+        expected = F.mse_loss(model(torch.from_numpy(rows()["x"]))[:, 0], torch.from_numpy(rows()["y"])).item()
+    (value,) = fit(model, squared, rows(), recipe(epochs=1, batch_size=50), seed=0)
+    assert value == pytest.approx(expected, rel=1e-6)
+
+
+def test_one_step_is_the_step_of_adam():
+    model = nn.Linear(3, 1)
+    before = weights(model)
+    fit(model, squared, rows(), recipe(epochs=1, batch_size=50, lr=0.01), seed=0)
+    # The first step of Adam has the length of the learning rate in every coordinate.
+    torch.testing.assert_close((weights(model) - before).abs(), torch.full((4,), 0.01), rtol=1e-4, atol=0)
+
+
+def test_weight_decay_shrinks_weights():
+    sizes = [trained(0, epochs=60, weight_decay=decay)[1].norm().item() for decay in (0.0, 1.0)]
+    assert sizes[1] < 0.7 * sizes[0]
+
+
+def test_objective_that_is_a_module_is_trained_too():
+    class Scaled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scale = nn.Parameter(torch.ones(()))
+
+        def forward(self, model, batch):
+            return F.mse_loss(self.scale * model(batch["x"])[:, 0], batch["y"])
+
+    objective, model = Scaled(), network()
+    before = weights(model)
+    fit(model, objective, rows(), recipe(epochs=2), seed=0)
+    assert objective.scale.item() != 1.0
+    assert not torch.equal(before, weights(model))
+
+
+def test_frozen_parameters_stay():
+    model = network()
+    model[0].requires_grad_(False)
+    before = model[0].weight.clone()
+    fit(model, squared, rows(), recipe(), seed=0)
+    assert torch.equal(before, model[0].weight)
+
+
+class LearningRates(nn.Module):
+    """Records the learning rate of each step."""
+
+    def __init__(self):
+        super().__init__()
+        self.rates = []
+
+    def watch(self, monkeypatch):
+        configure = training._Fit.configure_optimizers
+
+        def configured(module):
+            made = configure(module)
+            self.optimizer = made[0][0] if isinstance(made, tuple) else made
+            return made
+
+        monkeypatch.setattr(training._Fit, "configure_optimizers", configured)
+
+    def forward(self, model, batch):
+        if model.training:
+            self.rates.append(self.optimizer.param_groups[0]["lr"])
+        return squared(model, batch)
+
+
+def test_one_cycle_rises_to_its_peak_and_ends_near_zero(monkeypatch):
+    objective = LearningRates()
+    objective.watch(monkeypatch)
+    fit(network(), objective, rows(50), recipe(epochs=10, schedule="one_cycle"), seed=0)
+    rates = np.array(objective.rates)
+    assert len(rates) == 10 * 4  # 16 + 16 + 16 + 2
+    assert rates.max() == pytest.approx(0.01, rel=0.01)
+    assert np.argmax(rates) == pytest.approx(0.3 * len(rates), abs=1)
+    assert rates[0] == pytest.approx(0.01 / 25)
+    assert rates[-1] < 0.01 / 1000
+    assert (np.diff(rates[: np.argmax(rates) + 1]) > 0).all()
+    assert (np.diff(rates[np.argmax(rates) :]) < 0).all()
+
+
+def test_constant_schedule(monkeypatch):
+    objective = LearningRates()
+    objective.watch(monkeypatch)
+    fit(network(), objective, rows(), recipe(), seed=0)
+    assert set(objective.rates) == {0.01}
+
+
+def test_plateau_lowers_the_rate_when_validation_stands_still(monkeypatch):
+    objective = LearningRates()
+    objective.watch(monkeypatch)
+    flat = {"x": np.zeros((4, 3), np.float32), "y": np.zeros(4, np.float32)}
+    model = nn.Linear(3, 1, bias=False)  # predicts 0 for the validation rows, whatever it learns
+    fit(model, objective, rows(16), recipe(epochs=18, schedule="plateau"), seed=0, validation=flat)
+    assert objective.rates[0] == 0.01
+    assert objective.rates[-1] == pytest.approx(0.001)
+    assert objective.rates.count(0.01) == 17  # the first epoch sets the mark, fifteen are borne, then one step
+
+
+@pytest.mark.parametrize("changes", [{"schedule": "plateau"}, {"patience": 2}])
+def test_plateau_and_early_stopping_need_validation(changes):
+    patience = changes.pop("patience", None)
+    with pytest.raises(ValueError, match="need validation data"):
+        fit(network(), squared, rows(), recipe(**changes), seed=0, patience=patience)
+
+
+def test_early_stopping():
+    held_out = {"x": np.zeros((4, 3), np.float32), "y": np.zeros(4, np.float32)}
+    model = nn.Linear(3, 1, bias=False)
+    curve = fit(model, squared, rows(), recipe(epochs=50), seed=0, validation=held_out, patience=3)
+    assert len(curve) == 4  # the first epoch and three without a better one
+
+
+def test_validation_changes_nothing_by_itself():
+    found = []
+    for validation in (None, rows(700, seed=1)):
+        torch.manual_seed(0)
+        model = nn.Linear(3, 1)
+        found.append((fit(model, squared, rows(), recipe(), seed=3, validation=validation), weights(model).tolist()))
+    assert found[0] == found[1]
+
+
+def test_stratified_fit_sees_the_groups_in_proportion():
+    a = np.repeat([0, 1], [40, 10]).astype(np.uint8)
+    shares = []
+
+    def objective(model, batch):
+        shares.append(batch["a"].float().mean().item())
+        return squared(model, batch)
+
+    fit(network(), objective, {**rows(), "a": a}, recipe(batch_size=10, stratified=True), seed=0, groups=a)
+    assert shares == pytest.approx([0.2] * 15, abs=1e-6)
+
+
+# ---------------------------------------------------------------- resuming
+
+
+class Interrupted(Exception):
+    pass
+
+
+class Until(nn.Module):
+    """The squared loss, interrupted at a given call."""
+
+    def __init__(self, stop):
+        super().__init__()
+        self.stop, self.calls = stop, 0
+
+    def forward(self, model, batch):
+        if self.calls == self.stop:
+            raise Interrupted
+        self.calls += 1
+        return squared(model, batch)
+
+
+@pytest.fixture
+def in_a_job(tmp_path, monkeypatch):
+    monkeypatch.setattr(jobs, "_workdir", tmp_path / "job.work")
+    monkeypatch.setattr(training, "CHECKPOINT_EVERY", timedelta(microseconds=1))
+    return tmp_path / "job.work"
+
+
+def test_short_fits_leave_no_checkpoint(in_a_job, monkeypatch):
+    monkeypatch.setattr(training, "CHECKPOINT_EVERY", timedelta(minutes=5))
+    trained(0)
+    assert not list(in_a_job.rglob("*.ckpt"))
+
+
+def test_being_in_a_job_changes_nothing(in_a_job):
+    inside = trained(3)
+    assert (in_a_job / "last.ckpt").exists()
+    jobs._workdir = None
+    outside = trained(3)
+    assert inside[0] == outside[0]
+    assert torch.equal(inside[1], outside[1])
+
+
+@pytest.mark.parametrize("stop", [8, 10])
+@pytest.mark.parametrize("schedule", ["one_cycle", "constant"])
+def test_an_interrupted_fit_ends_as_if_nothing_had_happened(in_a_job, stop, schedule):
+    """Four batches an epoch, six epochs, dropout; interrupted at the start or in the middle of the third."""
+    settings = recipe(epochs=6, schedule=schedule)
+    with pytest.raises(Interrupted):
+        fit(network(), Until(stop), rows(), settings, seed=3)
+    assert (in_a_job / "last.ckpt").exists()
+    rest, model = Until(None), network(seed=99)  # what it starts from does not count any more
+    curve = fit(model, rest, rows(), settings, seed=3)
+    assert rest.calls == 16  # the last four epochs
+    assert len(curve) == 6
+    assert [path.name for path in in_a_job.glob("*.ckpt")] == ["last.ckpt"]
+    jobs._workdir = None
+    expected = network()
+    assert curve == fit(expected, squared, rows(), settings, seed=3)
+    assert torch.equal(weights(model), weights(expected))
+
+
+def test_a_fit_may_be_interrupted_again_and_again(in_a_job):
+    settings = recipe(epochs=4)
+    for _ in range(3):
+        with pytest.raises(Interrupted):
+            fit(network(), Until(5), rows(), settings, seed=3)
+    rest, model = Until(None), network()
+    assert len(fit(model, rest, rows(), settings, seed=3)) == 4
+    assert rest.calls == 4
+    jobs._workdir = None
+    expected = network()
+    fit(expected, squared, rows(), settings, seed=3)
+    assert torch.equal(weights(model), weights(expected))
+
+
+def test_an_objective_with_parameters_is_taken_up_too(in_a_job):
+    class Scaled(Until):
+        def __init__(self, stop):
+            super().__init__(stop)
+            self.scale = nn.Parameter(torch.ones(()))
+
+        def forward(self, model, batch):
+            return super().forward(model, batch) * self.scale**2
+
+    settings, scales = recipe(epochs=4), []
+    with pytest.raises(Interrupted):
+        fit(network(), Scaled(9), rows(), settings, seed=3)
+    for inside in (True, False):
+        jobs._workdir = in_a_job if inside else None
+        objective = Scaled(None)
+        fit(network(), objective, rows(), settings, seed=3)
+        scales.append(objective.scale.item())
+    assert scales[0] == scales[1] != 1.0
