@@ -6,7 +6,7 @@ follows from the values, the criterion and the number of seeds alone:
 - `every seed`: reproduced if all seeds meet the bound, not reproduced if none does, inconclusive in between
   (the seeds straddle the bound);
 - `mean`: the 95 % confidence interval of the mean over seeds (Student's t) decides: reproduced or not reproduced if it
-  lies wholly on one side of the bound, inconclusive if it spans it;
+  lies wholly on one side of the bound, inconclusive if it spans it, or if a single seed gives none;
 - no value (the run does not hold what the claim needs): not measured at this scale;
 - a value that is not a finite number: inconclusive, whatever the other seeds say.
 """
@@ -86,6 +86,8 @@ def verdict(values: Sequence[float], low: float | None, high: float | None, rule
         if all(inside):
             return REPRODUCED
         return INCONCLUSIVE if any(inside) else NOT_REPRODUCED
+    if len(values) < 2:
+        return INCONCLUSIVE  # one seed has no interval
     left, right = interval(values)
     if lower <= left and right <= upper:
         return REPRODUCED

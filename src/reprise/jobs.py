@@ -98,10 +98,12 @@ def _identity(function: str | Callable[..., Arrays]) -> tuple[str, str]:
 
 
 def prune(name: str, keep: Iterable[Path]) -> None:
-    """Forget stored jobs of `name` other than `keep`: called once a stage has written its outputs."""
+    """Forget stored jobs of `name` other than `keep`, and what killed ones left: for after a stage has written."""
     kept = set(keep)
-    for path in (STORE / name).glob("*.npz"):
-        if path not in kept:
+    for path in (STORE / name).glob("*"):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        elif path not in kept:
             path.unlink()
 
 

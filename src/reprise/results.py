@@ -95,15 +95,16 @@ def expand(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.join(extra)
 
 
-def write_json(content: Mapping[str, Any], path: Path, *, digits: int = 6) -> None:
-    """Write metrics deterministically: sorted keys, floats rounded, `\\n`, aside first, then renamed."""
-    write_text(json.dumps(_round(content, digits), indent=2, sort_keys=True, ensure_ascii=False) + "\n", path)
+def write_json(content: Mapping[str, Any], path: Path, *, digits: int | None = 6) -> None:
+    """Write JSON deterministically: sorted keys, floats rounded unless `digits` is None, aside first, then renamed."""
+    rounded = content if digits is None else _round(content, digits)
+    write_text(json.dumps(rounded, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n", path)
 
 
 def write_text(text: str, path: Path) -> None:
     """Write a text file with `\n`, aside first, then renamed."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_suffix(".tmp")
+    aside = path.with_name(f"{path.name}.tmp")
     aside.write_text(text, encoding="utf-8", newline="\n")
     aside.replace(path)
 

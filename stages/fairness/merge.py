@@ -1,6 +1,5 @@
 """Stage `fairness-merge`: `merge.py DATASET` chooses merges and thresholds; it sees validation predictions only."""
 
-import json
 import sys
 from pathlib import Path
 
@@ -27,7 +26,7 @@ def main() -> None:
             found[label] = fits.fit(val, heads=list(heads), settings=block.merge, randomised=task.backbone == "mlp")
             print(f"fairness-merge@{dataset}: {label}", flush=True)
     out = Path("data/models/fairness", dataset, "merge.json")
-    results.write_json(json.loads(json.dumps(found)), out, digits=15)
+    results.write_json(found, out, digits=None)  # thresholds are exact between neighbouring scores
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ def test_stages(tmp_path):
     for script in ("download.py", "prepare.py"):
         done = stage(tmp_path, script)
         assert (done.returncode, done.stderr) == (0, "")
-    assert open_prepared(tmp_path / "data/prepared/loanapp").arrays["x"].shape == (1989, 52)
+    assert open_prepared(tmp_path / "data/prepared/loanapp").arrays["x"].shape == (1989, 51)
     (tmp_path / "params.yaml").write_text("common: {seed: 0, datasets: [loanapp]}\ndata:\n  loanapp: {size: 1}\n")
     done = stage(tmp_path, "prepare.py")
     assert done.returncode == 1

@@ -23,6 +23,9 @@ from reprise.data.sources import SourceError, fetch, load_table, located, proven
 TRAIN, TEST = b"train rows\n" * 200, b"test rows\n" * 100
 ROOT = Path(__file__).parents[2]
 
+# A broken connection is closed when it is collected, which may be during another test.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+
 
 def sha256(data):
     return hashlib.sha256(data).hexdigest()

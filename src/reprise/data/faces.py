@@ -16,9 +16,10 @@ from typing import Annotated
 
 import numpy as np
 from jaxtyping import Float
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 
 from reprise.data.arrays import Writer
+from reprise.params import Section
 from reprise.seeding import derive
 
 FACTORS = (
@@ -45,10 +46,8 @@ LABEL_NOISE_SD = 0.35
 Part = tuple[str, int, dict[str, float], tuple[str | int, ...], bool]  # split, people, shifts, key of the seed, paired
 
 
-class Options(BaseModel):
+class Options(Section):
     """`data.faces` in params.yaml."""
-
-    model_config = ConfigDict(extra="forbid")
 
     draws: Annotated[list[NonNegativeInt], Field(min_length=1, description="one independent data set per number")]
     n_pretrain: PositiveInt

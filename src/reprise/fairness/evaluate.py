@@ -287,8 +287,10 @@ def _flips(rows: Rows, test: Arrays, fits: dict[str, Any], heads: list[str], twi
                     direction=direction,
                 )
                 rows.add(method, "purity_true", np.mean(a[moved] == favoured), count, level=level, direction=direction)
-    swapped = np.where(perceived == 1, 0.0, 1.0)
-    settled = np.where(perceived == 1, 1.0, 0.0)
+    if heads[0] == "mse_linear":
+        settled, swapped = perceived.astype(float), 1.0 - perceived
+    else:  # a logit: the opposite view of the group is the opposite sign
+        settled, swapped = z2, -z2
     band = (merged_score(z1, swapped, b, c) > 0) != (merged_score(z1, settled, b, c) > 0)
     for group in (0, 1):
         rows.add("merge", "band", band[a == group].sum(), n, group=group)
@@ -313,7 +315,8 @@ def _pair_test(rows: Rows, pairs: Arrays, fits: dict[str, Any] | None, heads: li
         logits = pairs[f"{key}/logits"]
         measure(method, logits[:, 0], level=level)
         if logits.shape[1] > 1:
-            measure("group_head", logits[:, 1], level=level)
+            boundary = 0.5 if level == "mse_linear" else 0.0
+            measure("group_head", logits[:, 1] - boundary, level=level)
     if fits is not None:
         z1, z2 = pairs[f"two_headed.{heads[0]}/logits"].T
         near, chosen = _near(fits), fits[f"merge.{heads[0]}"]

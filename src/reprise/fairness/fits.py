@@ -112,7 +112,7 @@ def _threshold_optimizer(score: np.ndarray, y: np.ndarray, a: np.ndarray) -> dic
         str(int(group)): {
             "p": [float(rule.p0), float(rule.p1)],
             "operator": [rule.operation0.operator, rule.operation1.operator],
-            "threshold": [float(rule.operation0.threshold), float(rule.operation1.threshold)],
+            "threshold": [float(np.clip(part.threshold, -1e9, 1e9)) for part in (rule.operation0, rule.operation1)],
         }
         for group, rule in rules.items()
     }

@@ -37,9 +37,11 @@ def judge(decision: np.ndarray, y: np.ndarray, a: np.ndarray) -> dict[str, float
         found[f"selection_rate_{group}"] = decision[a == group].mean()
         found[f"accuracy_{group}"] = correct[a == group].mean()
         positives = (a == group) & (y == 1)
-        found[f"true_positive_rate_{group}"] = decision[positives].mean() if positives.any() else 0.0
+        if positives.any():
+            found[f"true_positive_rate_{group}"] = decision[positives].mean()
     found["ddp"] = found["selection_rate_1"] - found["selection_rate_0"]
-    found["equal_opportunity"] = found["true_positive_rate_1"] - found["true_positive_rate_0"]
+    if {"true_positive_rate_0", "true_positive_rate_1"} <= found.keys():
+        found["equal_opportunity"] = found["true_positive_rate_1"] - found["true_positive_rate_0"]
     return {name: float(value) for name, value in found.items()}
 
 

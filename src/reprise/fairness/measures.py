@@ -100,6 +100,14 @@ def recovered(table: pd.DataFrame, level: str, on: On = faces) -> Values:
     return minus(on.accuracy(table, "recovered", level=level), on.accuracy(table, "unconstrained", level="0"))
 
 
+def one_sidedness(table: pd.DataFrame) -> Values:
+    """Favourable over reverse flips of the pair test at lambda 10; no reverse flip counts as one person in n."""
+    people = table.loc[(table["metric"] == "pair_favours_0") & (table["dataset"] == faces.dataset), "n"]
+    floor = 1 / max(people.max(), 1) if len(people) else 1.0
+    up, down = (faces(table, "ddp_squared", f"pair_favours_{group}", level="10") for group in (1, 0))
+    return combine(lambda favourable, reverse: favourable / max(reverse, floor), up, down)
+
+
 def purities(table: pd.DataFrame, method: str, level: str) -> list[Values]:
     return [faces(table, method, "purity_perceived", level=level, direction=direction) for direction in ("up", "down")]
 
@@ -171,7 +179,7 @@ def scratch_story(table: pd.DataFrame) -> str:
     return (
         f"From random weights the probe goes from {scratch[0]} (lambda 0) to {scratch[1]} (lambda 100); the "
         f"pretrained backbone alone gives {anchors[0]}, a random one {anchors[1]}: what the penalty keeps is what "
-        f"pretraining put there. The decisions of the same networks at lambda 10 still depend on the group's cues (pair "
+        f"pretraining put there. The decisions of the same networks at lambda 10 still depend on the cues (pair "
         f"test: {favoured} of the people are positive only as group 1), so a low probe is no proof of blindness."
     )
 

@@ -33,9 +33,9 @@ class Network(nn.Module):
 
 
 class Images(nn.Module):
-    """uint8 images (n, 3, h, w) to floats (x/255 - mean)/sd; flips (and crops) at random while training.
+    """uint8 images (n, 3, h, w) to floats (x/255 - mean)/sd; flips and crops each at random while training.
 
-    Floats are taken for mixtures of images that were augmented before and only normalised.
+    Floats, which are mixtures of images, are not flipped.
     """
 
     def __init__(
@@ -55,9 +55,13 @@ class Images(nn.Module):
             flipped = torch.rand(len(x), 1, 1, 1, device=x.device) < 0.5
             x = torch.where(flipped, x.flip(-1), x)
         if self.crop and self.crop < x.shape[-1]:
-            free = x.shape[-1] - self.crop
-            top, left = (int(torch.randint(free + 1, ())) for _ in "hw") if self.training else (free // 2, free // 2)
-            x = x[..., top : top + self.crop, left : left + self.crop]
+            free, n = x.shape[-1] - self.crop, len(x)
+            offset = torch.full((2, n), free // 2, device=x.device)
+            if self.training:  # every image its own window
+                offset = torch.randint(free + 1, (2, n), device=x.device)
+            rows, columns = offset[..., None] + torch.arange(self.crop, device=x.device)  # (n, crop) each
+            image = torch.arange(n, device=x.device)[:, None, None]
+            x = x.permute(0, 2, 3, 1)[image, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
         x = x.to(torch.float32, memory_format=torch.channels_last)
         return torch.addcmul(self.offset, x, self.scale)
 

@@ -20,6 +20,7 @@ from safetensors.numpy import load_file
 from reprise.fairness import tasks
 from reprise.fairness.networks import Weights, apply, build, restore
 from reprise.fairness.plan import Run
+from reprise.seeding import derive
 
 
 def predict(
@@ -45,8 +46,9 @@ def predict(
     first = members[0]
     prefix = "fair_" if first.arm == "fair" else ""
     splits = tasks.load(Path(folder), first.target, protected, draw=first.seed, seed=seed, prefix=prefix)
-    kept = np.sort(np.random.default_rng(first.seed).permutation(len(splits["train"]))[:max_rows])
     part = splits["train"]
+    rng = np.random.default_rng(derive(seed, "fairness", "kept", first.seed))
+    kept = np.sort(rng.permutation(len(part))[:max_rows])
     splits["train"] = tasks.Split(tasks.Rows(part.x, kept), part.y[kept], part.a[kept])
     found: Weights = {}
     for name, split in splits.items():

@@ -59,6 +59,8 @@ def load(folder: Path, target: str, protected: str, *, draw: int, seed: int, pre
             raise DataError(f"{folder}: no label named {name}; it has {', '.join(names)}")
     labels = np.asarray(data.arrays["labels"])
     y, a = (np.ascontiguousarray(labels[:, names.index(name)]) for name in (target, protected))
+    if max(y.max(), a.max()) > 1:
+        raise DataError(f"{folder}: {target} and {protected} must be 0 or 1 for everybody")
     splits = data.card["splits"]
     drawn = f"{draw}/{prefix}"
     if any("/" in name for name in splits):
