@@ -33,27 +33,26 @@ class Network(nn.Module):
 
 
 class Images(nn.Module):
-    """uint8 images (n, 3, h, w) to floats (x/255 - mean)/sd; flips and crops each at random while training.
+    """uint8 images (n, 3, h, w) to floats (x/255 - mean)/sd, or x/255 without a mean.
 
-    Floats, which are mixtures of images, are not flipped.
+    While training every image is flipped and cropped at random. Floats, which are mixtures of images, are not flipped.
     """
 
+    mean: Tensor
+    sd: Tensor
+
     def __init__(
-        self, mean: tuple[float, ...] = (0.0,), sd: tuple[float, ...] = (1.0,), crop: int | None = None
+        self, mean: tuple[float, ...] | None = None, sd: tuple[float, ...] = (1.0,) * 3, crop: int | None = None
     ) -> None:
         super().__init__()
-        scale = 1.0 / (255.0 * torch.tensor(sd))
-        self.register_buffer("scale", scale.view(1, -1, 1, 1), persistent=False)
-        self.register_buffer("offset", (-torch.tensor(mean) / torch.tensor(sd)).view(1, -1, 1, 1), persistent=False)
-        self.crop = crop
-
-    scale: Tensor
-    offset: Tensor
+        self.normalise, self.crop = mean is not None, crop
+        self.register_buffer("mean", torch.tensor(mean or (0.0,) * 3).view(1, -1, 1, 1), persistent=False)
+        self.register_buffer("sd", torch.tensor(sd).view(1, -1, 1, 1), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         if self.training and not x.is_floating_point():
-            flipped = torch.rand(len(x), 1, 1, 1, device=x.device) < 0.5
-            x = torch.where(flipped, x.flip(-1), x)
+            flipped = (torch.rand(len(x), device=x.device) < 0.5).nonzero()[:, 0]
+            x = x.index_copy(0, flipped, x.index_select(0, flipped).flip(-1))
         if self.crop and self.crop < x.shape[-1]:
             free, n = x.shape[-1] - self.crop, len(x)
             offset = torch.full((2, n), free // 2, device=x.device)
@@ -62,8 +61,11 @@ class Images(nn.Module):
             rows, columns = offset[..., None] + torch.arange(self.crop, device=x.device)  # (n, crop) each
             image = torch.arange(n, device=x.device)[:, None, None]
             x = x.permute(0, 2, 3, 1)[image, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
-        x = x.to(torch.float32, memory_format=torch.channels_last)
-        return torch.addcmul(self.offset, x, self.scale)
+        # One pass each, in this order: converting, scaling and permuting at once is three times slower on a CPU.
+        x = x.float() * (1.0 / 255.0)
+        if self.normalise:
+            x = (x - self.mean) / self.sd
+        return x.contiguous(memory_format=torch.channels_last)
 
 
 def convnet(shape: tuple[int, ...]) -> tuple[nn.Module, int]:

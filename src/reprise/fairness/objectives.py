@@ -129,10 +129,13 @@ class Adversarial(nn.Module):
         return task + F.binary_cross_entropy_with_logits(guess, batch["a"].to(guess.dtype))
 
 
+PAIRS = 64
+
+
 def fair_mixup(strength: float) -> Objective:
     """BCE + strength * |d/dt mean sigmoid(z(x_t))|, x_t = t x_0 + (1 - t) x_1, x_a of group a (Chuang, Mroueh 2021).
 
-    t is uniform, one per batch; the smaller group limits the number of pairs. The slope is taken with the network in
+    t is uniform, one per batch, over at most `PAIRS` pairs (a second derivative costs five times a step). The slope is taken with the network in
     evaluation mode: batch statistics would remove the very shift between the groups that it measures.
     """
 
@@ -140,7 +143,7 @@ def fair_mixup(strength: float) -> Objective:
         x, a = batch["x"].float(), batch["a"]
         loss = cross_entropy(network, batch)
         zero, one = x[a == 0], x[a == 1]
-        pairs = min(len(zero), len(one))
+        pairs = min(len(zero), len(one), PAIRS)
         if pairs < 2 or not torch.is_grad_enabled():  # in validation there is no gradient to take
             return loss
         zero, one = zero[:pairs], one[:pairs]
