@@ -135,8 +135,9 @@ PAIRS = 64
 def fair_mixup(strength: float) -> Objective:
     """BCE + strength * |d/dt mean sigmoid(z(x_t))|, x_t = t x_0 + (1 - t) x_1, x_a of group a (Chuang, Mroueh 2021).
 
-    t is uniform, one per batch, over at most `PAIRS` pairs (a second derivative costs five times a step). The slope is taken with the network in
-    evaluation mode: batch statistics would remove the very shift between the groups that it measures.
+    t is uniform, one per batch, over at most `PAIRS` pairs, since a second derivative costs five times a step. The
+    slope is taken with the network in evaluation mode: batch statistics would remove the very shift between the groups
+    that it measures.
     """
 
     def objective(network: nn.Module, batch: Batch) -> Tensor:
