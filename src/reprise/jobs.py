@@ -37,6 +37,7 @@ MALLOC = {
     "MALLOC_MMAP_THRESHOLD_": "2000000000",
     "MALLOC_TRIM_THRESHOLD_": "2000000000",
     "MALLOC_TOP_PAD_": "200000000",
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",  # and in large pages: another tenth
 }
 PACKAGE = Path(__file__).resolve().parent
 BY_NAME = re.compile(rf"{PACKAGE.name}(\.\w+)+:\w+")
