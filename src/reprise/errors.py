@@ -57,10 +57,16 @@ def disk_problem(failure: BaseException, folder: Path) -> str | None:
 
 
 def _note(seconds: float) -> None:
-    """Leave time, peak memory and hardware for the report; outside every DVC output, since they differ each time."""
+    """Leave time, peak memory (of the largest process) and hardware for the report.
+
+    They differ each time, so they lie outside every DVC output.
+    """
     stage = os.environ.get("DVC_STAGE")
     if not stage:
         return
+    pool = sys.modules.get("joblib.externals.loky.reusable_executor")
+    if pool and pool._executor:
+        pool._executor.shutdown(wait=True)  # the workers' memory is only known once they have ended
     peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     note = {
         "stage": stage,
