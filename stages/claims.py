@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
-from reprise import claims
+from reprise import claims, params
 from reprise.errors import run_stage
 
 
 def main() -> None:
-    claims.write_ledger(Path("data/results"), Path("reports"))
+    blocks = params.read()
+    datasets = {paper: blocks[paper]["datasets"] for paper in claims.wings() if paper in blocks}
+    claims.write_ledger(Path("data/results"), Path("reports"), datasets)
 
 
 if __name__ == "__main__":

@@ -317,7 +317,7 @@ def test_short_fits_leave_no_checkpoint(in_a_job, monkeypatch):
 
 def test_being_in_a_job_changes_nothing(in_a_job):
     inside = trained(3)
-    assert (in_a_job / "last.ckpt").exists()
+    assert any(in_a_job.glob("last-*.ckpt"))
     jobs._workdir = None
     outside = trained(3)
     assert inside[0] == outside[0]
@@ -331,7 +331,7 @@ def test_an_interrupted_fit_ends_as_if_nothing_had_happened(in_a_job, stop, sche
     settings = recipe(epochs=6, schedule=schedule)
     with pytest.raises(Interrupted):
         fit(network(), Until(stop), rows(), settings, seed=3)
-    assert (in_a_job / "last.ckpt").exists()
+    assert any(in_a_job.glob("last-*.ckpt"))
     rest, model = Until(None), network(seed=99)  # what it starts from does not count any more
     curve = fit(model, rest, rows(), settings, seed=3)
     assert rest.calls == 16  # the last four epochs

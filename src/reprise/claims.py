@@ -15,7 +15,7 @@ import importlib
 import importlib.util
 import math
 import pkgutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -81,13 +81,13 @@ def verdict(values: Sequence[float], low: float | None, high: float | None, rule
         return NOT_MEASURED
     lower = -math.inf if low is None else low
     upper = math.inf if high is None else high
+    if len(values) == 1:
+        return INCONCLUSIVE  # one seed decides nothing
     if rule == "every seed":
         inside = [lower <= value <= upper for value in values]
         if all(inside):
             return REPRODUCED
         return INCONCLUSIVE if any(inside) else NOT_REPRODUCED
-    if len(values) < 2:
-        return INCONCLUSIVE  # one seed has no interval
     left, right = interval(values)
     if lower <= left and right <= upper:
         return REPRODUCED
@@ -142,10 +142,10 @@ def wings() -> dict[str, Any]:
     return found
 
 
-def write_ledger(tables: Path, out: Path) -> None:
+def write_ledger(tables: Path, out: Path, datasets: Mapping[str, Sequence[str]]) -> None:
     """Decide every wing's claims from `tables/<paper>/*/results.parquet`; write `out`/claims.json and claims.md.
 
-    Claims of a paper without results are `not measured at this scale`.
+    `datasets` names those in force, paper by paper. Claims of a paper without results are `not measured at this scale`.
     """
     ledger: dict[str, dict[str, Any]] = {}
     pages = [
@@ -155,7 +155,9 @@ def write_ledger(tables: Path, out: Path) -> None:
         "",
     ]
     for paper, wing in wings().items():
-        found = sorted(tables.glob(f"{paper}/*/results.parquet"))
+        # What an earlier scale left on the disk is no result of this one.
+        paths = [tables / paper / name / "results.parquet" for name in datasets.get(paper, [])]
+        found = [path for path in paths if path.exists()]
         table = results.expand(results.read(found) if found else results.table([]))
         entries = {claim.id: decide(claim, table) for claim in wing.CLAIMS}
         if len(entries) != len(wing.CLAIMS):

@@ -4,7 +4,7 @@ Models are plain `nn.Module`s that know nothing of Lightning; an objective maps 
 depends on the machine comes from the environment, so that it never invalidates a cached result:
 
     REPRISE_ACCELERATOR  cpu, gpu, mps or auto (default)
-    REPRISE_DEVICES      number of devices for one training (default 1)
+    REPRISE_DEVICES      number of devices for one training (1; more are not supported yet)
     REPRISE_PRECISION    Lightning's names; default 32-true on a CPU, bf16-mixed on a GPU
     REPRISE_WORKERS      worker processes that gather batches (default 0)
 
@@ -30,6 +30,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from reprise import jobs
+from reprise.errors import UserError
 from reprise.params import Recipe
 
 CHECKPOINT_EVERY = timedelta(minutes=5)
@@ -151,6 +152,18 @@ class _LastEpoch(Checkpoint):
             self._kept = time.monotonic()
 
 
+def _checkpoint(folder: Path, seed: int) -> Path:
+    """One per fit: a job may hold several, told apart by their seeds."""
+    return folder / f"last-{seed}.ckpt"
+
+
+def _devices() -> int:
+    wanted = os.environ.get("REPRISE_DEVICES", "1")
+    if wanted != "1":
+        raise UserError(f"REPRISE_DEVICES={wanted}: one training uses one device in this version")
+    return 1
+
+
 def fit(
     model: nn.Module,
     objective: Objective,
@@ -189,7 +202,7 @@ def fit(
     callbacks: list[Callback] = [EarlyStopping("val_loss", patience=patience)] if patience else []
     folder = jobs.workdir()
     if folder:
-        callbacks.append(_LastEpoch(folder / "last.ckpt"))
+        callbacks.append(_LastEpoch(_checkpoint(folder, seed)))
     accelerator = os.environ.get("REPRISE_ACCELERATOR", "auto")
     on_gpu = accelerator in ("gpu", "cuda") or (accelerator == "auto" and torch.cuda.is_available())
     with warnings.catch_warnings():
@@ -203,7 +216,7 @@ def fit(
             logging.getLogger(name).setLevel(logging.ERROR)
         trainer = pl.Trainer(
             accelerator="cpu" if not on_gpu and accelerator == "auto" else accelerator,
-            devices=int(os.environ.get("REPRISE_DEVICES", 1)),
+            devices=_devices(),
             precision=os.environ.get("REPRISE_PRECISION", "bf16-mixed" if on_gpu else "32-true"),  # type: ignore[arg-type]
             max_epochs=recipe.epochs,
             logger=pl.loggers.CSVLogger(folder, name=None, version="") if folder else False,
@@ -215,7 +228,7 @@ def fit(
             log_every_n_steps=10**9,
             use_distributed_sampler=False,
         )
-        last = folder / "last.ckpt" if folder else None
+        last = _checkpoint(folder, seed) if folder else None
         if validation is None:
             module.validation_step = None  # type: ignore[assignment]  # else Lightning warns of a missing loader
         trainer.fit(module, loader, held_out, ckpt_path=str(last) if last and last.exists() else None)

@@ -1,18 +1,17 @@
 """Stage `fairness-evaluate`: `evaluate.py DATASET` measures everything on the test split."""
 
 import json
-import sys
 from pathlib import Path
 
 from reprise import results
 from reprise.errors import run_stage
 from reprise.fairness import evaluate, plan
-from reprise.fairness.params import load
+from reprise.fairness.params import dataset_argument, load
 
 
 def main() -> None:
-    (dataset,) = sys.argv[1:]
     block = load()
+    dataset = dataset_argument(block)
     task = block.tasks[dataset]
     folder = Path("data/results/fairness", dataset)
     fits = json.loads(Path("data/models/fairness", dataset, "merge.json").read_text())

@@ -1,6 +1,5 @@
 """Stage `fairness-merge`: `merge.py DATASET` chooses merges and thresholds; it sees validation predictions only."""
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,12 +7,12 @@ import numpy as np
 from reprise import results
 from reprise.errors import run_stage
 from reprise.fairness import fits
-from reprise.fairness.params import load
+from reprise.fairness.params import dataset_argument, load
 
 
 def main() -> None:
-    (dataset,) = sys.argv[1:]
     block = load()
+    dataset = dataset_argument(block)
     task = block.tasks[dataset]
     folder = Path("data/results/fairness", dataset, "predictions/val")
     found = {}

@@ -1,6 +1,5 @@
 """Stage `fairness-pretrain`: `pretrain.py DATASET` writes the backbones that every network of a seed starts from."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +8,12 @@ from safetensors.numpy import save_file
 from reprise import jobs, params
 from reprise.data.arrays import aside, open_prepared
 from reprise.errors import run_stage
-from reprise.fairness.params import load
+from reprise.fairness.params import dataset_argument, load
 
 
 def main() -> None:
-    (dataset,) = sys.argv[1:]
     block, seed = load(), params.load_common().seed
+    dataset = dataset_argument(block)
     task, source = block.tasks[dataset], Path("data/prepared", dataset)
     data = open_prepared(source)
     shared: dict[str, Any] = {

@@ -1,6 +1,5 @@
 """Stage `fairness-train`: `train.py DATASET` trains every network of the plan."""
 
-import sys
 from pathlib import Path
 
 from safetensors.numpy import save_file
@@ -9,12 +8,12 @@ from reprise import jobs, params
 from reprise.data.arrays import aside, open_prepared, sha256
 from reprise.errors import run_stage
 from reprise.fairness import plan
-from reprise.fairness.params import load
+from reprise.fairness.params import dataset_argument, load
 
 
 def main() -> None:
-    (dataset,) = sys.argv[1:]
     block, seed = load(), params.load_common().seed
+    dataset = dataset_argument(block)
     task, source = block.tasks[dataset], Path("data/prepared", dataset)
     data = open_prepared(source)
     models = Path("data/models/fairness", dataset)

@@ -264,7 +264,8 @@ CLAIMS: list[Claim] = [
         lambda t: faces(t, "ddp_squared", "pair_favours_1", "scratch", level="10"), low=0.08,
     ),
     _claim(
-        "pair-test-scratch-reverse", "Nor does it change the other way without pretraining", "Sec. 5",
+        "pair-test-scratch-reverse",
+        "Without pretraining, too, a fair network hardly ever decides against the favoured cues", "Sec. 5",
         "share positive only with the cues of the advantaged group, lambda 10, from scratch",
         lambda t: faces(t, "ddp_squared", "pair_favours_0", "scratch", level="10"), high=0.02,
     ),

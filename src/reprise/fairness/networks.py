@@ -6,6 +6,7 @@ z2 = w2.phi + b2. Keeping both in one `Linear(m, 2)` is what makes the fair merg
 original single-headed architecture (`reprise.fairness.merge.fold`).
 """
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,8 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+
+from reprise.errors import UserError
 
 Weights = dict[str, np.ndarray]
 
@@ -97,17 +100,34 @@ def _torchvision(name: str) -> Any:
     try:
         import torchvision
     except ImportError as error:
-        raise ModuleNotFoundError(
+        raise UserError(
             f"backbone {name} needs torchvision, which is not installed here ({error}): "
-            "pip install 'reprise[gpu]' beside a matching torch, or choose backbone: convnet"
+            "pip install -e '.[gpu]' beside a matching torch, or choose backbone: convnet"
         ) from None
     return torchvision.models.get_model(name, weights=None)
+
+
+class Gate(nn.Module):
+    """Hardsigmoid as relu6(x + 3) / 6: the same values, but with the second derivative that fair mixup needs."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.relu6(x + 3.0) / 6.0
+
+
+def smooth_gates(module: nn.Module) -> None:
+    """Replace every Hardsigmoid inside `module` by `Gate`."""
+    for name, child in module.named_children():
+        if isinstance(child, nn.Hardsigmoid):
+            setattr(module, name, Gate())
+        else:
+            smooth_gates(child)
 
 
 def mobilenet_v3_small(shape: tuple[int, ...]) -> tuple[nn.Module, int]:
     """MobileNetV3-small up to its dropout: m = 1024 (Sec. 4; needs the gpu extra)."""
     model = _torchvision("mobilenet_v3_small")
     model.classifier[3] = nn.Identity()
+    smooth_gates(model)
     return nn.Sequential(Images(*IMAGENET, crop=224), model), 1024
 
 
@@ -139,7 +159,8 @@ def imagenet_weights(backbone: str) -> dict[str, Tensor]:
     import torchvision
 
     try:
-        state = torchvision.models.get_model_weights(backbone).DEFAULT.get_state_dict(progress=False, check_hash=True)
+        weights = torchvision.models.get_model_weights(backbone).IMAGENET1K_V1  # those of the paper
+        state = weights.get_state_dict(progress=False, check_hash=True)
     except OSError as error:
         raise OSError(
             f"could not fetch the ImageNet weights of {backbone} ({error}): put the file into torch's hub folder "
@@ -164,7 +185,8 @@ def apply(network: Network, x: Any, *, batch: int = 128) -> tuple[np.ndarray, np
 
     Small batches: the activations of one stay in the processor's cache, which is twice as fast here as 1,000 at a time.
     """
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    wanted = os.environ.get("REPRISE_ACCELERATOR", "auto")
+    device = "cuda" if torch.cuda.is_available() and wanted in ("auto", "gpu", "cuda") else "cpu"
     network = network.to(device).eval()
     logits, features = [], []
     for k in range(0, len(x), batch):

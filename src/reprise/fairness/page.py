@@ -86,9 +86,9 @@ EXHIBITS = (
         name="second_head_histogram",
         title="What the group head says",
         caption=(
-            "Scores of the group head by true group, for three losses. The squared loss keeps them near 0 and 1, so "
-            "that adding b·z₂ acts like one threshold per perceived group. The outermost bins hold everything beyond "
-            "them."
+            "Scores of the group head by true group, for three losses. The squared loss is meant to keep them near 0 "
+            "and 1, so that adding b·z₂ acts like one threshold per perceived group. The outermost bins hold everything "
+            "beyond them."
         ),
         alt=(
             "Histograms of the group head's score, one panel per data set and loss, group 0 and group 1 in two "
@@ -217,7 +217,7 @@ PAGE = Page(
     scope=(
         "Measured again: that demographic-parity training makes networks aware of the group (a), that their decisions"
         " are approximated by a merge of a task head and a group head (b), that the unfair network is recovered from "
-        "the fair one and the group head (c), that merging performs like regularisation and preprocessing (d), and "
+        "the fair one and the group head (c), that merging compares with regularisation and oracle thresholds (d), and "
         "that a merge is exactly a single-headed network (e).",
         "Not measured: the legal conclusion. The paper argues that a group-dependent decision rule may amount to "
         "disparate treatment under US law; that is an argument and stays one here.",
@@ -237,7 +237,7 @@ PAGE = Page(
     deviations=(
         (
             "Procedural faces instead of CelebA and FairFace at the default scale",
-            "Both need accepted terms and large downloads. The other scales use the real sets; numbers of faces and "
+            "Both must be fetched by hand and are large. The other scales use the real sets; numbers of faces and "
             "CelebA are not comparable in size, only in direction.",
         ),
         (
@@ -256,8 +256,8 @@ PAGE = Page(
         ),
         (
             "A logistic probe on standardised features, run to convergence",
-            "The release retrains the last layer by SGD for a fixed time with batch statistics drifting; that variant"
-            " is kept and drawn as a triangle.",
+            "The release retrains the last layer (by Adam) for a fixed time with batch statistics drifting; that "
+            "variant is kept and drawn as a triangle.",
         ),
         (
             "Several seeds, and everything seeded",

@@ -1,5 +1,6 @@
 """Parameters of the fairness paper: the `fairness` block of params.yaml."""
 
+import sys
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
@@ -52,6 +53,8 @@ class Task(Section):
             raise ValueError(f"compare names {unknown}, which are not among targets {self.targets}")
         if self.protected in self.targets:
             raise ValueError(f"protected {self.protected} cannot be a target as well")
+        if self.init == "imagenet" and self.backbone not in ("mobilenet_v3_small", "resnet50"):
+            raise ValueError(f"init: imagenet needs mobilenet_v3_small or resnet50, not {self.backbone}")
         if self.init == "factors" and self.pretrain is None:
             raise ValueError("init: factors needs a pretrain recipe")
         return self
@@ -63,6 +66,13 @@ class Merge(Section):
     epsilons: Annotated[int, Field(ge=2, le=201, description="slack values from 0.001 to the unconstrained gap")]
     near_parity: Annotated[float, Field(gt=0.0, le=0.5, description="slack at which methods are compared")]
     b_points: Annotated[int, Field(ge=3, le=10001)]
+
+    @model_validator(mode="after")
+    def _odd(self) -> Self:
+        if self.b_points % 2 == 0:
+            raise ValueError(f"b_points must be odd, so that b = 0 is among the candidates: {self.b_points}")
+        return self
+
     b_range: Annotated[float, Field(gt=0.0, le=100.0, description="in standard deviations of z2")]
 
 
@@ -117,4 +127,16 @@ def load(file: str = "params.yaml") -> Params:
             raise params.ParamsError(
                 f"{file}: fairness.datasets names {name}, which common.datasets {known} does not: name it there too"
             )
+    if "faces" in block.datasets:
+        draws = params.read(file).get("data", {}).get("faces", {}).get("draws", [])
+        if unknown := sorted(set(block.seeds) - set(draws)):
+            raise params.ParamsError(f"{file}: fairness.seeds names {unknown}, which data.faces.draws {draws} does not")
     return block
+
+
+def dataset_argument(block: Params) -> str:
+    """The one argument of a stage script, checked against the data sets of the block."""
+    given = sys.argv[1:]
+    if len(given) != 1 or given[0] not in block.tasks:
+        raise params.ParamsError(f"expected one data set of {', '.join(block.tasks)}; got {' '.join(given) or 'none'}")
+    return given[0]

@@ -90,13 +90,22 @@ def _objective(run: Run, network: Network, group_weight: float) -> Objective:
 def _massaged(fresh: Any, part: tasks.Split, recipe: Recipe, *, kappa: float, seed: int) -> np.ndarray:
     """Relabelled targets; the ranking scores come from two unconstrained networks, each fitted on the other half."""
     half = np.random.default_rng(derive(seed, "halves")).permutation(len(part)) % 2
-    score = np.empty(len(part))
+    score, validated = np.empty(len(part)), recipe.schedule == "plateau"
     for k in (0, 1):
         fitted, held_out = np.flatnonzero(half != k), np.flatnonzero(half == k)
         ranker = fresh(heads=1)
         arrays: dict[str, Table] = {"x": tasks.Rows(part.x, fitted), "y": part.y[fitted], "a": part.a[fitted]}
-        fit(ranker, objectives.cross_entropy, arrays, recipe, seed=derive(seed, "ranker", k), groups=part.a[fitted])
-        score[held_out] = apply(ranker, tasks.Rows(part.x, held_out))[0][:, 0]
+        rest = tasks.Rows(part.x, held_out)
+        fit(
+            ranker,
+            objectives.cross_entropy,
+            arrays,
+            recipe,
+            seed=derive(seed, "ranker", k),
+            validation={"x": rest, "y": part.y[held_out], "a": part.a[held_out]} if validated else None,
+            groups=part.a[fitted],
+        )
+        score[held_out] = apply(ranker, rest)[0][:, 0]
     return massage(part.y, part.a, score, kappa)
 
 
