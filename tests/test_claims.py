@@ -146,7 +146,8 @@ def wing(monkeypatch, *entries):
 
 
 def written(folder, out="out"):
-    claims.write_ledger(folder, folder / out)
+    names = [path.parent.name for path in folder.glob("p/*/results.parquet")]
+    claims.write_ledger(folder, folder / out, {"p": names})
     return [(folder / out / f"claims.{end}").read_text() for end in ("json", "md")]
 
 

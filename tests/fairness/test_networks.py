@@ -7,8 +7,19 @@ import pytest
 import torch
 from torch import nn
 
+from reprise.errors import UserError
 from reprise.fairness.merge import fold, fold_multigroup, merged_score, merged_score_multigroup
-from reprise.fairness.networks import BACKBONES, Images, Network, apply, build, imagenet_weights, restore, state
+from reprise.fairness.networks import (
+    BACKBONES,
+    Images,
+    Network,
+    apply,
+    build,
+    imagenet_weights,
+    restore,
+    smooth_gates,
+    state,
+)
 
 SHAPES = {"convnet": (3, 32, 32), "mlp": (7,)}
 
@@ -168,7 +179,7 @@ def test_every_backbone_of_the_parameters_exists():
 @pytest.mark.parametrize("name", ["mobilenet_v3_small", "resnet50"])
 def test_missing_extra_is_explained(name):
     for ask in (lambda: build(name, (3, 224, 224), 1), lambda: imagenet_weights(name)):
-        with pytest.raises(ImportError, match=rf"backbone {name} needs torchvision.*pip install 'reprise\[gpu\]'"):
+        with pytest.raises(UserError, match=rf"backbone {name} needs torchvision.*pip install -e '\.\[gpu\]'"):
             ask()
 
 
@@ -181,3 +192,14 @@ def test_torchvision_backbones(name, width):
     x = torch.randint(0, 256, (2, 3, 256, 256), dtype=torch.uint8)
     assert made.features(x).shape == (2, width)
     assert made(x).shape == (2, 2)
+
+
+def test_smooth_gates_keep_the_values_and_have_a_second_derivative():
+    block = nn.Sequential(nn.Linear(4, 4), nn.Sequential(nn.Hardsigmoid()))
+    x = torch.linspace(-5, 5, 20).reshape(5, 4).requires_grad_()
+    before = block(x)
+    smooth_gates(block)
+    torch.testing.assert_close(block(x), before)
+    (slope,) = torch.autograd.grad(block(x).sum(), x, create_graph=True)
+    slope.square().sum().backward()
+    assert block[0].weight.grad.abs().sum() > 0

@@ -177,10 +177,10 @@ def scratch_story(table: pd.DataFrame) -> str:
     anchors = [_mean(faces(table, "anchor", "probe_accuracy", level=level)) for level in ("pretrained", "random")]
     favoured = _mean(faces(table, "ddp_squared", "pair_favours_1", "scratch", level="10"))
     return (
-        f"From random weights the probe goes from {scratch[0]} (lambda 0) to {scratch[1]} (lambda 100); the pretrained "
-        f"backbone alone gives {anchors[0]}, a random one {anchors[1]}. The decisions of the same networks at lambda 10 "
-        f"still depend on the cues (pair test: {favoured} of the people are positive only as group 1), so a low probe is "
-        "no proof of blindness."
+        f"From random weights the probe goes from {scratch[0]} (lambda 0) to {scratch[1]} (lambda 100); the "
+        f"pretrained backbone alone gives {anchors[0]}, a random one {anchors[1]}. The decisions of the same networks "
+        f"at lambda 10 still depend on the cues (pair test: {favoured} of the people are positive only as group 1), so "
+        "a low probe is no proof of blindness."
     )
 
 

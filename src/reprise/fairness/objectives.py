@@ -20,9 +20,14 @@ def cross_entropy(network: nn.Module, batch: Batch) -> Tensor:
     return F.binary_cross_entropy_with_logits(network(batch["x"])[:, 0], batch["y"].float())
 
 
+def _probability(logits: Tensor) -> Tensor:
+    """Sigmoid in single precision at least: a gap is a small difference of means, which half precision loses."""
+    return torch.sigmoid(logits.to(torch.promote_types(logits.dtype, torch.float32)))
+
+
 def soft_gap(logits: Float[Tensor, " n"], a: Tensor) -> Tensor:
     """mean sigmoid(z) over a = 1 minus over a = 0; 0 where the batch lacks a group (eq. 2 and 3)."""
-    probability = torch.sigmoid(logits.float())  # also under mixed precision
+    probability = _probability(logits)
     member = a.to(probability.dtype)
     n1, n0 = member.sum(), (1 - member).sum()
     if n1 == 0 or n0 == 0:
@@ -42,7 +47,7 @@ def absolute_gap(logits: Float[Tensor, " n"], a: Tensor) -> Tensor:
 
 def unbiased_squared_gap(logits: Float[Tensor, " n"], a: Tensor) -> Tensor:
     """Eq. (2) less Var1/n1 + Var0/n0, by which a minibatch over-estimates it; 0 with fewer than 2 of a group."""
-    probability = torch.sigmoid(logits.float())
+    probability = _probability(logits)
     one, zero = probability[a == 1], probability[a == 0]
     if len(one) < 2 or len(zero) < 2:
         return logits.sum() * 0.0

@@ -86,9 +86,9 @@ EXHIBITS = (
         name="second_head_histogram",
         title="What the group head says",
         caption=(
-            "Scores of the group head by true group, for three losses. The squared loss is meant to keep them near 0 "
-            "and 1, so that adding b·z₂ acts like one threshold per perceived group. The outermost bins hold everything "
-            "beyond them."
+            "Scores of the group head by true group, for three losses. The squared loss is meant to keep them near "
+            "0 and 1, so that adding b·z₂ acts like one threshold per perceived group. The outermost bins hold "
+            "everything beyond them."
         ),
         alt=(
             "Histograms of the group head's score, one panel per data set and loss, group 0 and group 1 in two "
