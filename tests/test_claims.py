@@ -18,6 +18,7 @@ from reprise.claims import (
     REPRODUCED,
     VERDICTS,
     Claim,
+    Measured,
     criterion,
     decide,
     interval,
@@ -125,10 +126,99 @@ def test_worst_seed(low, high, worst):
     assert decide(claim(values={0: 0.2, 1: 0.5, 2: 0.9}, low=low, high=high), pd.DataFrame())["worst"] == worst
 
 
+# ---------------------------------------------------------------- statistics of a whole run
+
+
+def whole(value, left=None, right=None, low=None, high=None, rule="interval"):
+    """The ledger entry of a statistic and its interval."""
+    found = Measured(value, value if left is None else left, value if right is None else right)
+    return decide(Claim("p.x", "S", "Sec. 1", None, "as it is", low, high, rule, lambda table: found), pd.DataFrame())
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "low", "high", "expected"),
+    [  # of the value 0.4
+        (0.3, 0.5, 0.3, None, REPRODUCED),  # the bound itself is inside
+        (0.3, 0.5, 0.31, None, INCONCLUSIVE),
+        (0.3, 0.5, 0.5, None, INCONCLUSIVE),
+        (0.3, 0.5, 0.51, None, NOT_REPRODUCED),
+        (0.3, 0.5, None, 0.5, REPRODUCED),
+        (0.3, 0.5, None, 0.45, INCONCLUSIVE),
+        (0.3, 0.5, None, 0.29, NOT_REPRODUCED),
+        (0.3, 0.5, 0.2, 0.6, REPRODUCED),
+        (0.3, 0.5, 0.35, 0.6, INCONCLUSIVE),
+        (0.3, 0.5, 0.35, 0.45, INCONCLUSIVE),
+        (0.3, 0.5, 0.6, 0.7, NOT_REPRODUCED),
+    ],
+)
+def test_an_interval_of_its_own_decides(left, right, low, high, expected):
+    entry = whole(0.4, left, right, low, high)
+    assert entry == {"verdict": expected, "value": 0.4, "ci_low": left, "ci_high": right}
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (0.4, None, REPRODUCED),
+        (0.41, None, NOT_REPRODUCED),
+        (None, 0.4, REPRODUCED),
+        (None, 0.39, NOT_REPRODUCED),
+        (0.3, 0.5, REPRODUCED),
+        (0.45, 0.5, NOT_REPRODUCED),
+    ],
+)
+@pytest.mark.parametrize("ends", [(0.4, 0.4), (-9.0, 9.0)])
+def test_as_measured_the_value_alone_decides(low, high, expected, ends):
+    """Never inconclusive, whatever its interval is; it is shown all the same."""
+    entry = whole(0.4, *ends, low, high, rule="as measured")
+    assert entry["verdict"] == expected
+    assert (entry["ci_low"], entry["ci_high"]) == ends
+
+
+@given(
+    st.floats(-5, 5), st.floats(0, 3), st.floats(0, 3), st.floats(-5, 5), st.sampled_from(["interval", "as measured"])
+)
+def test_a_bound_and_its_mirror_for_a_whole_run(value, below, above, bound, rule):
+    found = whole(value, value - below, value + above, low=bound, rule=rule)["verdict"]
+    assert found == whole(-value, -value - above, -value + below, high=-bound, rule=rule)["verdict"]
+
+
+@pytest.mark.parametrize("rule", ["interval", "as measured"])
+@pytest.mark.parametrize("found", [(math.nan, 0, 1), (0.5, math.nan, 1), (0.5, 0, math.inf)])
+def test_a_statistic_that_is_not_a_number_is_not_evidence(rule, found):
+    entry = whole(*found, low=0.0, rule=rule)
+    assert entry == {"verdict": INCONCLUSIVE}
+    assert shown(entry) == "–"
+
+
+@pytest.mark.parametrize("rule", ["interval", "as measured"])
+def test_a_statistic_may_not_have_been_measured(rule):
+    assert decide(claim(low=0.5, rule=rule), pd.DataFrame()) == {"verdict": NOT_MEASURED}
+
+
+@pytest.mark.parametrize("rule", ["every seed", "mean"])
+def test_rules_over_seeds_need_seeds(rule):
+    with pytest.raises(ValueError, match=r"p\.x: the rule .* needs a value per seed"):
+        whole(0.5, low=0.0, rule=rule)
+
+
+def test_whole_runs_in_the_ledger(tmp_path, monkeypatch):
+    """Without seeds and a worst one among them; the page shows the interval and the rule."""
+    found = Measured(0.4, 0.3, 0.5)
+    entry = Claim("p.x", "S", "Sec. 1", None, "as it is", 0.2, None, "interval", lambda table: found)
+    wing(monkeypatch, entry)
+    ledger, page = written(tmp_path)
+    assert json.loads(ledger)["p.x"] == {"verdict": REPRODUCED, "value": 0.4, "ci_low": 0.3, "ci_high": 0.5}
+    assert "| 0.400 [0.300, 0.500] | interval >= 0.2 | reproduced |" in page
+    assert page.count("0.400 [0.300, 0.500]") == 1
+
+
 def test_criterion_in_words():
     assert criterion(claim(low=0.9, rule="every seed")) == "every seed >= 0.9"
     assert criterion(claim(high=1e-5)) == "mean <= 1e-05"
     assert criterion(claim(low=0.25, high=0.75)) == "mean in [0.25, 0.75]"
+    assert criterion(claim(low=1e-9, rule="interval")) == "interval > 0"
+    assert criterion(claim(high=3.0, rule="as measured")) == "as measured <= 3"
 
 
 def test_shown():
@@ -247,7 +337,7 @@ def test_every_wing_states_its_claims():
             assert entry.id.startswith(f"{paper}.")
             assert entry.low is not None or entry.high is not None
             assert entry.low is None or entry.high is None or entry.low < entry.high
-            assert entry.rule in ("mean", "every seed")
+            assert entry.rule in ("mean", "every seed", "interval", "as measured")
             assert criterion(entry)
             assert entry.statement
             assert entry.where

@@ -281,6 +281,71 @@ def test_stratified_fit_sees_the_groups_in_proportion():
     assert shares == pytest.approx([0.2] * 15, abs=1e-6)
 
 
+# ---------------------------------------------------------------- an objective that lets Adam start anew
+
+
+class Restarts(LearningRates):
+    """The squared loss; Adam starts anew at the update of step `at`, at `rate` of the learning rate."""
+
+    def __init__(self, at, rate):
+        super().__init__()
+        self.at, self.rate, self.restart, self.seen = at, rate, None, []
+        self.register_buffer("step", torch.zeros((), dtype=torch.int64))
+
+    def forward(self, model, batch):
+        self.seen.append(weights(model).clone())
+        self.restart = self.rate if int(self.step) == self.at else None
+        self.step += 1
+        return squared(model, batch)
+
+    def moves(self, model):
+        """Length of every update in every coordinate."""
+        return (torch.stack([*self.seen, weights(model)]).diff(dim=0)).abs()
+
+
+def restarted(at, rate=0.5, epochs=8):
+    torch.manual_seed(0)
+    objective, model = Restarts(at, rate), nn.Linear(3, 1)
+    fit(model, objective, rows(), recipe(epochs=epochs, batch_size=50), seed=0)
+    return objective.moves(model)
+
+
+def test_adam_forgets_its_moments_and_takes_the_new_rate():
+    """The first update of Adam has the length of the learning rate in every coordinate: so has the one at a restart."""
+    never, half = restarted(at=None), restarted(at=5)
+    torch.testing.assert_close(half[:5], never[:5], rtol=0, atol=0)
+    torch.testing.assert_close(half[5], torch.full((4,), 0.005), rtol=1e-3, atol=0)
+    assert not torch.allclose(
+        never[5], torch.full((4,), 0.01), rtol=1e-3
+    )  # moments are felt where nothing is forgotten
+    assert (half[6:] < 0.0075).all()  # the rate stays
+
+
+def test_a_restart_may_keep_the_rate():
+    torch.testing.assert_close(restarted(at=5, rate=1.0)[5], torch.full((4,), 0.01), rtol=1e-3, atol=0)
+
+
+def test_a_restart_before_the_first_update_changes_the_rate_alone():
+    torch.testing.assert_close(restarted(at=0)[0], torch.full((4,), 0.005), rtol=1e-3, atol=0)
+    assert torch.equal(restarted(at=0, rate=1.0), restarted(at=None))
+
+
+def test_the_rate_is_a_share_of_the_recipes(monkeypatch):
+    """Not of the rate before: a second restart does not add up."""
+
+    class Twice(Restarts):
+        def forward(self, model, batch):
+            self.rates.append(self.optimizer.param_groups[0]["lr"])
+            loss = super().forward(model, batch)
+            self.restart = 0.5 if int(self.step) in (2, 4) else None
+            return loss
+
+    objective = Twice(None, None)
+    objective.watch(monkeypatch)
+    fit(network(), objective, rows(), recipe(epochs=6, batch_size=50), seed=0)
+    assert objective.rates == [0.01, 0.01, 0.005, 0.005, 0.005, 0.005]
+
+
 # ---------------------------------------------------------------- resuming
 
 
@@ -384,3 +449,28 @@ def test_an_objective_with_parameters_is_taken_up_too(in_a_job):
         fit(network(), objective, rows(), settings, seed=3)
         scales.append(objective.scale.item())
     assert scales[0] == scales[1] != 1.0
+
+
+def test_a_restart_outlasts_an_interruption(in_a_job):
+    """Four batches an epoch, a restart in the second one, interrupted in the fourth."""
+
+    class Stopped(Restarts):
+        stop = None
+
+        def forward(self, model, batch):
+            if len(self.seen) == self.stop:
+                raise Interrupted
+            return super().forward(model, batch)
+
+    settings = recipe(epochs=6)
+    first = Stopped(5, 0.25)
+    first.stop = 14
+    with pytest.raises(Interrupted):
+        fit(network(), first, rows(), settings, seed=3)
+    rest, model = Stopped(5, 0.25), network()
+    fit(model, rest, rows(), settings, seed=3)
+    assert (len(rest.seen), int(rest.step)) == (12, 24)
+    jobs._workdir = None
+    expected = network()
+    fit(expected, Stopped(5, 0.25), rows(), settings, seed=3)
+    assert torch.equal(weights(model), weights(expected))

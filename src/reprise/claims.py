@@ -7,6 +7,8 @@ follows from the values, the criterion and the number of seeds alone:
   (the seeds straddle the bound);
 - `mean`: the 95 % confidence interval of the mean over seeds (Student's t) decides: reproduced or not reproduced if it
   lies wholly on one side of the bound, inconclusive if it spans it, or if a single seed gives none;
+- `interval`: the measure brings its own 95 % interval (a bootstrap over networks), which decides as for `mean`;
+- `as measured`: the value alone decides, for counts and extremes of a whole run, which resampling does not describe;
 - no value (the run does not hold what the claim needs): not measured at this scale;
 - a value that is not a finite number: inconclusive, whatever the other seeds say.
 """
@@ -34,6 +36,15 @@ VERDICTS = (REPRODUCED, NOT_REPRODUCED, INCONCLUSIVE, NOT_MEASURED)
 
 
 @dataclass(frozen=True)
+class Measured:
+    """A statistic of a whole run with a 95 % interval from elsewhere than the seeds; none is (value, value)."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
 class Claim:
     """One entry of the ledger.
 
@@ -44,8 +55,9 @@ class Claim:
         paper_value: the paper's own number as text, None where it is not known.
         measured: how it is measured here, in one sentence.
         low, high: the bounds a value must keep (inclusive); None is no bound.
-        rule: whether every seed or the mean over seeds must keep them.
-        measure: results table -> {seed: value}; an empty mapping means it was not measured.
+        rule: what must keep them (see the module's docstring).
+        measure: results table -> {seed: value}, or `Measured` for the last two rules; an empty mapping means it was
+            not measured.
         headline: one of the paper's own claims (True), or a supporting check of the reproduction (False).
         explanation: results table -> what was measured about it, shown where the claim does not hold.
     """
@@ -57,8 +69,8 @@ class Claim:
     measured: str
     low: float | None
     high: float | None
-    rule: Literal["every seed", "mean"]
-    measure: Callable[[pd.DataFrame], dict[int, float]]
+    rule: Literal["every seed", "mean", "interval", "as measured"]
+    measure: Callable[[pd.DataFrame], dict[int, float] | Measured]
     headline: bool = False
     explanation: Callable[[pd.DataFrame], str] | None = None
 
@@ -88,7 +100,11 @@ def verdict(values: Sequence[float], low: float | None, high: float | None, rule
         if all(inside):
             return REPRODUCED
         return INCONCLUSIVE if any(inside) else NOT_REPRODUCED
-    left, right = interval(values)
+    return _sides(*interval(values), lower, upper)
+
+
+def _sides(left: float, right: float, lower: float, upper: float) -> str:
+    """Verdict on an interval [left, right] that must lie in [lower, upper]."""
     if lower <= left and right <= upper:
         return REPRODUCED
     return NOT_REPRODUCED if right < lower or left > upper else INCONCLUSIVE
@@ -97,6 +113,8 @@ def verdict(values: Sequence[float], low: float | None, high: float | None, rule
 def decide(claim: Claim, table: pd.DataFrame) -> dict[str, Any]:
     """The ledger entry of one claim."""
     values = claim.measure(table)
+    if isinstance(values, Measured):
+        return _decide_measured(claim, values)
     ordered = [values[seed] for seed in sorted(values)]
     if not all(math.isfinite(value) for value in ordered):
         return {"verdict": INCONCLUSIVE}  # undefined for some seed, as the rank correlation of equal numbers is
@@ -111,6 +129,22 @@ def decide(claim: Claim, table: pd.DataFrame) -> dict[str, Any]:
             "seeds": len(ordered),
         }
     return entry
+
+
+def _decide_measured(claim: Claim, found: Measured) -> dict[str, Any]:
+    if claim.rule not in ("interval", "as measured"):
+        raise ValueError(f"{claim.id}: the rule {claim.rule!r} needs a value per seed")
+    if not all(math.isfinite(value) for value in (found.value, found.low, found.high)):
+        return {"verdict": INCONCLUSIVE}
+    lower = -math.inf if claim.low is None else claim.low
+    upper = math.inf if claim.high is None else claim.high
+    ends = (found.low, found.high) if claim.rule == "interval" else (found.value, found.value)
+    return {
+        "verdict": _sides(*ends, lower, upper),
+        "value": found.value,
+        "ci_low": found.low,
+        "ci_high": found.high,
+    }
 
 
 def _worst(values: list[float], claim: Claim) -> float:
@@ -156,7 +190,8 @@ def write_ledger(tables: Path, out: Path, datasets: Mapping[str, Sequence[str]])
     ]
     for paper, wing in wings().items():
         # What an earlier scale left on the disk is no result of this one.
-        paths = [tables / paper / name / "results.parquet" for name in datasets.get(paper, [])]
+        # A wing that compares data sets leaves its comparisons under `analysis`.
+        paths = [tables / paper / name / "results.parquet" for name in [*datasets.get(paper, []), "analysis"]]
         found = [path for path in paths if path.exists()]
         table = results.expand(results.read(found) if found else results.table([]))
         entries = {claim.id: decide(claim, table) for claim in wing.CLAIMS}

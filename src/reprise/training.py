@@ -62,7 +62,14 @@ class ArrayBatches(Dataset[Batch]):
         return self.length
 
     def __getitem__(self, rows: np.ndarray) -> Batch:
-        return {name: torch.from_numpy(np.ascontiguousarray(array[rows])) for name, array in self.arrays.items()}
+        whole = len(rows) == self.length  # full batches need no copy, where the memory is ours
+        return {name: torch.from_numpy(_taken(array, rows, whole)) for name, array in self.arrays.items()}
+
+
+def _taken(array: Table, rows: np.ndarray, whole: bool) -> np.ndarray:
+    if whole and isinstance(array, np.ndarray) and array.flags.writeable:
+        return array
+    return np.ascontiguousarray(array[rows])
 
 
 class BatchRows(Sampler[np.ndarray]):
@@ -104,8 +111,18 @@ class _Fit(pl.LightningModule):
 
     def training_step(self, batch: Batch) -> Tensor:
         loss = self.objective(self.model, batch)
+        if (rate := getattr(self.objective, "restart", None)) is not None:
+            self._restart(rate)
         self._sum, self._count = self._sum.to(loss.device) + loss.detach(), self._count + 1
         return loss
+
+    def _restart(self, rate: float) -> None:
+        """Forget Adam's moments, which a loss on another scale has left, and scale the learning rate by `rate`."""
+        optimizer = self.optimizers(use_pl_optimizer=False)
+        assert isinstance(optimizer, torch.optim.Optimizer)
+        optimizer.state.clear()
+        for group in optimizer.param_groups:
+            group["lr"] = self.recipe.lr * rate
 
     def on_train_epoch_end(self) -> None:
         self.curve.append(float(self._sum) / max(self._count, 1))
@@ -179,7 +196,8 @@ def fit(
 
     Args:
         model: moved back to the CPU and left in evaluation mode.
-        objective: (model, batch) -> scalar loss; parameters of an `nn.Module` objective are trained too.
+        objective: (model, batch) -> scalar loss; parameters of an `nn.Module` objective are trained too. Where its
+            attribute `restart` is a number after a call, Adam starts anew with that share of the learning rate.
         train: arrays of equal length; a batch is the same mapping with tensors of its rows.
         validation: needed by the `plateau` schedule and by `patience`.
         groups: (n,) group of each row, for `recipe.stratified`.
@@ -209,6 +227,7 @@ def fit(
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*number of training batches .* is smaller than the logging.*")
         warnings.filterwarnings("ignore", message=".*directory .* exists and is not empty.*")
+        warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")  # a frozen body
         warnings.filterwarnings("ignore", message=".*(GPU|CUDA) available but not used.*")
         warnings.filterwarnings("ignore", category=DeprecationWarning)  # inside Lightning and torch
         warnings.filterwarnings("ignore", category=FutureWarning)

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from reprise.data import celeba
+from reprise.data import images
 from reprise.data.arrays import DataError, open_prepared
-from reprise.data.celeba import ATTRIBUTES, Options, prepare, square, subset
+from reprise.data.celeba import ATTRIBUTES, Options, prepare, subset
+from reprise.data.images import square
 
 PARTITION = [0, 2, 0, 1, 0, 2, 1, 0]  # by image; out of order on purpose
 WIDTH, HEIGHT = 178, 218
@@ -115,7 +116,7 @@ def test_corrupt_image(raw, tmp_path, content):
 
 
 def test_corrupt_image_in_a_later_chunk(raw, tmp_path, monkeypatch):
-    monkeypatch.setattr(celeba, "CHUNK", 2)
+    monkeypatch.setattr(images, "CHUNK", 2)
     (raw / "img_align_celeba/000006.jpg").write_bytes(b"")
     with pytest.raises(DataError, match=r"000006.jpg is corrupt"):
         run(raw, tmp_path / "out")

@@ -3,25 +3,18 @@
 Reads the official layout: `img_align_celeba.zip` or its unpacked folder (178x218 jpg), `list_attr_celeba.txt`,
 `list_eval_partition.txt`. The licence is for non-commercial research and forbids passing on the images or anything
 derived from them: never publish crops, never push the prepared arrays to a shared remote.
-
-The reading of face images (`Images`, `square`, `fill`) is FairFace's too.
 """
 
 import io
-import zipfile
-import zlib
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
-from PIL import Image
 from pydantic import Field
-from tqdm import tqdm
 
 from reprise.data.arrays import DataError, Writer
+from reprise.data.images import Images, fill
 from reprise.data.sources import located, provenance
 from reprise.params import Section
 from reprise.seeding import derive
@@ -37,7 +30,6 @@ ATTRIBUTES = (
 )
 # fmt: on
 SPLITS = ("train", "val", "test")  # the partition file's 0, 1, 2
-CHUNK = 64  # images a thread decodes before it reports
 
 
 class Options(Section):
@@ -75,54 +67,6 @@ def prepare(raw: Path, out: Path, options: Options, *, seed: int) -> None:
 def subset(n: int, keep: int | None, seed: int) -> np.ndarray:
     """Ascending indices: the first `keep` of a random permutation of n, so a smaller subset is part of a larger one."""
     return np.sort(np.random.default_rng(seed).permutation(n)[:keep])
-
-
-class Images:
-    """Reads image files by their path in an archive, from the archive if it is there, else from its unpacked folder."""
-
-    def __init__(self, folder: Path, archive: str) -> None:
-        self.folder = folder
-        self.archive = folder / archive
-        self._zip: zipfile.ZipFile | None = None
-        if self.archive.exists():
-            try:
-                self._zip = zipfile.ZipFile(self.archive)
-            except zipfile.BadZipFile as failure:
-                raise DataError(f"{self.archive} is truncated or damaged ({failure}): get it again") from failure
-
-    def read(self, name: str) -> Image.Image:
-        """Decode one image as RGB. Raises DataError naming it when it is missing or corrupt. Safe in threads."""
-        path = self.archive / name if self._zip else self.folder / name
-        try:
-            content = self._zip.read(name) if self._zip else path.read_bytes()
-            return Image.open(io.BytesIO(content)).convert("RGB")
-        except (FileNotFoundError, KeyError):
-            raise DataError(f"the image {path} is missing: unpack or download the images again") from None
-        except (OSError, SyntaxError, ValueError, zipfile.BadZipFile, zlib.error) as failure:
-            raise DataError(f"the image {path} is corrupt ({failure}): get it again") from failure
-
-
-def square(image: Image.Image, size: int) -> np.ndarray:
-    """Resize the shorter side to `size` pixels (antialiased bilinear), crop the centre: uint8 (3, size, size)."""
-    side = min(image.size)
-    left, top = ((length - side) / 2 for length in image.size)
-    cropped = image.resize((size, size), Image.Resampling.BILINEAR, box=(left, top, left + side, top + side))
-    return np.asarray(cropped).transpose(2, 0, 1)
-
-
-def fill(x: np.ndarray, images: Images, names: Sequence[str]) -> None:
-    """Fill x (n, 3, s, s) with the named images, decoding in threads (Pillow releases the GIL)."""
-
-    def decode(start: int) -> int:
-        part = names[start : start + CHUNK]
-        for row, name in enumerate(part, start):
-            x[row] = square(images.read(name), x.shape[-1])
-        return len(part)
-
-    jobs = (delayed(decode)(start) for start in range(0, len(names), CHUNK))
-    with tqdm(total=len(names), unit="image", disable=None) as bar:
-        for done in Parallel(n_jobs=-1, prefer="threads", return_as="generator")(jobs):
-            bar.update(done)
 
 
 def _read_attributes(path: Path) -> pd.DataFrame:

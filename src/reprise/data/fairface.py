@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 
 from reprise.data.arrays import DataError, Writer
-from reprise.data.celeba import Images, Options, fill, subset
+from reprise.data.celeba import Options, subset
+from reprise.data.images import Images, fill
 from reprise.data.sources import located, provenance
 from reprise.seeding import derive
 

@@ -12,11 +12,26 @@ from reprise.data.arrays import DataError
 
 DATASETS = {
     "adult": "reprise.data.tables:adult",
+    "camelyon17": "reprise.data.wilds:camelyon17",
     "celeba": "reprise.data.celeba:prepare",
+    "colored": "reprise.data.colored:prepare",
     "compas": "reprise.data.tables:compas",
+    "digits": "reprise.data.digits:digits",
+    "domain_net": "reprise.data.domains:domain_net",
     "faces": "reprise.data.faces:prepare",
     "fairface": "reprise.data.fairface:prepare",
+    "fmow": "reprise.data.wilds:fmow",
+    "imagenet": "reprise.data.domains:imagenet",
+    "iwildcam": "reprise.data.wilds:iwildcam",
+    "letters": "reprise.data.digits:letters",
     "loanapp": "reprise.data.tables:loanapp",
+    "numerals": "reprise.data.numerals:prepare",
+    "office_home": "reprise.data.domains:office_home",
+    "pacs": "reprise.data.domains:pacs",
+    "rxrx1": "reprise.data.wilds:rxrx1",
+    "sviro": "reprise.data.domains:sviro",
+    "terra_incognita": "reprise.data.domains:terra_incognita",
+    "vlcs": "reprise.data.domains:vlcs",
 }
 
 

@@ -11,8 +11,8 @@ REPRISE_SOURCES=overlay.yaml replaces the file list of the entries that it names
       - {file: adult/adult.data.xz, bytes: 313124, sha256: 1a26...}   # relative to the overlay
       - {url: https://mirror.example/adult.test, sha256: a2a9...}
 
-The last part of the path, without .xz or .gz, is the official name. The overlay's checksum takes the place of the
-official one. The environment is no dependency of a DVC stage: `dvc repro -f -s download@NAME` after changing it.
+The last part of the path, without an added .xz or .gz, is the official name. The overlay's checksum takes the place of
+the official one. The environment is no dependency of a DVC stage: `dvc repro -f -s download@NAME` after changing it.
 """
 
 import difflib
@@ -57,6 +57,7 @@ class File(BaseModel):
     md5: Md5 | None = None
     unpack: Annotated[bool, Field(description="an archive, stored unpacked")] = False
     unpacked: Annotated[tuple[str, ...], Field(description="folders accepted in the place of a gated archive")] = ()
+    optional: Annotated[bool, Field(description="an overlay may leave it out")] = False
 
     @property
     def checked(self) -> bool:
@@ -126,7 +127,7 @@ def fetch(name: str, out: Path) -> None:
     overlay = _overlay(name, source)
     with aside(out, SourceError) as folder:
         if overlay is not None:
-            for official, file in zip(source.files, overlay, strict=True):
+            for official, file in overlay:
                 _store(name, file, official, folder)
         elif source.kind == "generated":
             (folder / "README").write_text(f"{source.title}: `stages/prepare.py {name}` generates it.\n")
@@ -174,26 +175,28 @@ def manual_folder(name: str) -> Path:
     return Path(os.environ.get("REPRISE_MANUAL") or "data/manual") / name
 
 
-def _overlay(name: str, source: Source) -> list[File] | None:
-    """The files that REPRISE_SOURCES gives for this source, in the official order; None if it gives none."""
+def _overlay(name: str, source: Source) -> list[tuple[File, File]] | None:
+    """(official, given) for the files that REPRISE_SOURCES gives for this source; None if it does not name it."""
     if not (setting := os.environ.get("REPRISE_SOURCES")):
         return None
     path = Path(setting)
     entry = _read_yaml(path, TypeAdapter(dict[str, list[OverlayFile]])).get(name)
     if entry is None:
         return None
+    officials = {file.name: file for file in source.files}
     files = {}
     for given in entry:
         if (given.file is None) == (given.url is None):
             raise SourceError(f"{path}: an entry of {name} needs exactly one of `file` and `url`")
         last = PurePosixPath(given.file or urlsplit(given.url or "").path)
-        official = last.stem if last.suffix in COMPRESSED else last.name
+        official = last.stem if last.suffix in COMPRESSED and last.name not in officials else last.name
         local = None if given.file is None else str(path.parent / given.file)
         files[official] = File(name=last.name, url=given.url, file=local, bytes=given.bytes, sha256=given.sha256)
-    if files.keys() != {file.name for file in source.files}:
-        wanted = ", ".join(file.name for file in source.files) or "no files"
+    required = {file.name for file in source.files if not file.optional}
+    if not required <= files.keys() <= officials.keys():
+        wanted = ", ".join(officials) or "no files"
         raise SourceError(f"{path}: {name} lists {', '.join(files)}, it must list {wanted} (.xz and .gz may follow)")
-    return [files[file.name] for file in source.files]
+    return [(official, files[file]) for file, official in officials.items() if file in files]
 
 
 def _store(name: str, file: File, official: File, folder: Path) -> None:
@@ -299,7 +302,7 @@ def _gated_facts(name: str, source: Source) -> dict[str, Any]:
 def _facts(path: Path, digest: str | None) -> dict[str, Any] | None:
     """A file's size and (already known) hash, or a folder's number of files and total size; None if there is none."""
     if path.is_dir():
-        sizes = [entry.stat().st_size for entry in os.scandir(path) if entry.is_file()]
+        sizes = [Path(parent, file).stat().st_size for parent, _, files in os.walk(path) for file in files]
         return {"files": len(sizes), "bytes": sum(sizes)}
     if path.is_file():
         return {"bytes": path.stat().st_size, "sha256": digest}

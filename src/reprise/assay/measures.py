@@ -1,0 +1,236 @@
+"""What the assay's claims measure: numbers picked from the rows of the analyses, with their bootstrap intervals.
+
+Averages are over the 30 ordered pairs of `digits` unless a measure says otherwise. Statements about ImageNet
+pretraining, nine architectures or the natural data sets are measured where such data sets are in force; the laptop's
+re-rendered digits cannot bear them (`natural`).
+"""
+
+from collections.abc import Callable
+
+import pandas as pd
+
+from reprise.claims import Measured
+
+TOY = ("digits", "colored")  # and rows over all data sets count only beside others
+Values = dict[int, float]
+Measure = Callable[[pd.DataFrame], Values | Measured]
+NOTHING: Values = {}
+
+ID_METRICS = (
+    "id_nll",
+    "id_ece",
+    "id_demographic_disparity",
+    "id_adversarial_error_small",
+    "id_adversarial_error_large",
+)
+CORRUPTED = ("corrupted_error", "corrupted_nll", "corrupted_ece", "corrupted_demographic_disparity")
+TRANSFERRED = ("adversarial_error_large", "error", "nll", "demographic_disparity", "ece")
+
+
+def rows_of(table: pd.DataFrame, analysis: str, metric: str, **keys: str) -> pd.DataFrame:
+    """Rows of one analysis and metric, with these values in these columns."""
+    if "analysis" not in table:
+        return table[:0]
+    found = table[(table["analysis"] == analysis) & (table["metric"] == metric)]
+    for name, value in keys.items():
+        found = found[found[name] == value] if name in found else found[:0]
+    return found
+
+
+def average(
+    table: pd.DataFrame, analysis: str, metric: str, *, over: str = "pairs", dataset: str = "digits", **keys: str
+) -> Measured | None:
+    """An average with its interval; None where the run does not hold it."""
+    where = {"average": over, "dataset": dataset, **keys}
+    ends = ("", "_ci_low", "_ci_high")
+    value, low, high = (rows_of(table, analysis, f"{metric}{end}", **where)["value"] for end in ends)
+    if not len(value):
+        return None
+    bounds = (low, high) if len(low) and len(high) else (value, value)
+    return Measured(float(value.iloc[0]), *(float(bound.iloc[0]) for bound in bounds))
+
+
+def mean_of(analysis: str, metric: str, *, sign: float = 1.0, **keys: str) -> Measure:
+    """The average over the digits' pairs, as a measure; `sign` -1 turns a rise in error into one in accuracy."""
+
+    def measure(table: pd.DataFrame) -> Values | Measured:
+        found = average(table, analysis, metric, **keys)
+        return NOTHING if found is None else _signed(found, sign)
+
+    return measure
+
+
+def _signed(found: Measured, sign: float) -> Measured:
+    low, high = sorted((sign * found.low, sign * found.high))
+    return Measured(sign * found.value, low, high)
+
+
+def extreme(
+    choose: Callable[..., float], names: tuple[str, ...], analysis: str, metric: str, key: str, **keys: str
+) -> Measure:
+    """The least or greatest (`min`, `max`) of an average over several values of `key`, with that one's interval."""
+
+    def measure(table: pd.DataFrame) -> Values | Measured:
+        found = [average(table, analysis, metric, **{key: name}, **keys) for name in names]
+        known = {one.value: one for one in found if one is not None}
+        return known[choose(known)] if known else NOTHING
+
+    return measure
+
+
+def apart(first: tuple[str, str, dict[str, str]], second: tuple[str, str, dict[str, str]]) -> Measure:
+    """Difference of two averages, (analysis, metric, keys) each; without an interval, which the rows do not give."""
+
+    def measure(table: pd.DataFrame) -> Values | Measured:
+        one, other = (average(table, analysis, metric, **keys) for analysis, metric, keys in (first, second))
+        return NOTHING if one is None or other is None else _exact(one.value - other.value)
+
+    return measure
+
+
+def _exact(value: float) -> Measured:
+    return Measured(value, value, value)
+
+
+def transfer_lead(name: str, sign: float) -> Measure:
+    """By how much the transfer of metric `name` lies above (sign 1) or below (-1) that of every other metric."""
+
+    def measure(table: pd.DataFrame) -> Values | Measured:
+        found = {m: average(table, "transfer", "spearman", of=m) for m in TRANSFERRED}
+        known = {m: sign * one.value for m, one in found.items() if one is not None}
+        if name not in known or len(known) < 2:
+            return NOTHING
+        return _exact(known[name] - max(value for m, value in known.items() if m != name))
+
+    return measure
+
+
+def count(shape: str) -> Measure:
+    """Number of pairs of the digits with this shape of OOD over ID accuracy."""
+
+    def measure(table: pd.DataFrame) -> Values | Measured:
+        found = rows_of(table, "shapes", "count", dataset="digits", shape=shape, within="")["value"]
+        return _exact(float(found.iloc[0])) if len(found) else NOTHING
+
+    return measure
+
+
+def shapes_found(table: pd.DataFrame) -> Values | Measured:
+    """How many of line, vertical, horizontal and none occur among the pairs of the digits."""
+    counts = [count(shape)(table) for shape in ("line", "vertical", "horizontal", "none")]
+    known = [one.value for one in counts if isinstance(one, Measured)]
+    return _exact(float(sum(value > 0 for value in known))) if known else NOTHING
+
+
+def over_pairs(choose: str, analysis: str, metric: str, **keys: str) -> Measure:
+    """The least or greatest ("min", "max") value over the pairs of the digits."""
+
+    def measure(table: pd.DataFrame) -> Values | Measured:
+        found = rows_of(table, analysis, metric, dataset="digits", average="", within="", **keys)
+        return _exact(float(found["value"].agg(choose))) if len(found) else NOTHING
+
+    return measure
+
+
+def colored_spearman(table: pd.DataFrame) -> Values | Measured:
+    """Rank correlation of ID accuracy and accuracy under the reversed cue, over the networks of `colored`."""
+    found = [rows_of(table, "checks", f"colored_spearman{end}")["value"] for end in ("", "_ci_low", "_ci_high")]
+    return Measured(*(float(one.iloc[0]) for one in found)) if all(map(len, found)) else NOTHING
+
+
+def planted(metric: str, method: str) -> Measure:
+    """One value per seed of the planted-cue experiment."""
+
+    def measure(table: pd.DataFrame) -> Values:
+        found = rows_of(table, "planted_cue", metric, method=method)
+        return dict(zip(found["seed"].astype(int), found["value"].astype(float), strict=True))
+
+    return measure
+
+
+def planted_apart(methods: tuple[str, ...], other: str) -> Measure:
+    """Per seed, the greatest distance of a method's accuracy under the reversed cue from that of `other`."""
+
+    def measure(table: pd.DataFrame) -> Values:
+        reference = planted("reversed_accuracy", other)(table)
+        assert isinstance(reference, dict)
+        distances: Values = {}
+        for method in methods:
+            values = planted("reversed_accuracy", method)(table)
+            assert isinstance(values, dict)
+            for seed in values.keys() & reference.keys():
+                distances[seed] = max(distances.get(seed, 0.0), abs(values[seed] - reference[seed]))
+        return distances
+
+    return measure
+
+
+def same_factor(first: str, second: str) -> Measure:
+    """1 if two columns load most on one factor, else 0 (digits)."""
+
+    def measure(table: pd.DataFrame) -> Values | Measured:
+        found = rows_of(table, "factors", "loading", dataset="digits")
+        if not {first, second} <= set(found.get("variable", [])):
+            return NOTHING
+        loadings = found.assign(size=found["value"].abs()).sort_values("size").groupby("variable")["factor"].last()
+        return _exact(float(loadings[first] == loadings[second]))
+
+    return measure
+
+
+def best_minus_erm(table: pd.DataFrame) -> Values | Measured:
+    """Mean OOD accuracy of the best invariance method less that of ERM, each chosen by training-domain validation."""
+    names = rows_of(table, "invariance", "minus_erm", selection="training_domain", average="pairs")
+    methods = tuple(sorted(set(names["method"]))) if len(names) else ()
+    return extreme(max, methods, "invariance", "minus_erm", "method", selection="training_domain")(table)
+
+
+def environments_agree(table: pd.DataFrame) -> Values | Measured:
+    """Share of images that closed form and iterative ascent put into the same environment, for the worst network."""
+    found = rows_of(table, "checks", "environments_agree")
+    return _exact(float(found["value"].min())) if len(found) else NOTHING
+
+
+def natural(analysis: str, metric: str, *, sign: float = 1.0, **keys: str) -> Measure:
+    """An average over all data sets with tasks weighed equally, where any of them holds natural images."""
+
+    def measure(table: pd.DataFrame) -> Values | Measured:
+        if not set(table["dataset"]) - {*TOY, "all"}:
+            return NOTHING
+        found = average(table, analysis, metric, over="tasks", dataset="all", **keys)
+        return NOTHING if found is None else _signed(found, sign)
+
+    return measure
+
+
+def natural_upstream(table: pd.DataFrame) -> Values | Measured:
+    """Spearman of upstream and OOD accuracy over nine architectures or more."""
+    found = rows_of(table, "upstream", "spearman_best_tasks", dataset="all")
+    enough = found[found["n"] >= 9] if len(found) else found
+    return _exact(float(enough["value"].iloc[0])) if len(enough) else NOTHING
+
+
+# ---------------------------------------------------------------- what was measured about claims that do not hold
+
+
+def augmentation_story(table: pd.DataFrame) -> str:
+    """The gain of augmentation by regime, and what it costs on ID data."""
+    parts = []
+    for regime in ("all", "full", "fewshot_10"):
+        keys = {"factor": "augment", "level": "rand", "baseline": "standard", "regime": regime}
+        gain = average(table, "interventions", "difference", of="ood_error", **keys)
+        share = average(table, "interventions", "share_negative", of="ood_error", **keys)
+        cost = average(table, "interventions", "difference", of="id_error", **keys)
+        if gain and share and cost:
+            parts.append(
+                f"{regime}: OOD accuracy {-gain.value:+.3f}, better in {share.value:.0%} of the matched comparisons, "
+                f"ID accuracy {-cost.value:+.3f}"
+            )
+    return "; ".join(parts) + "."
+
+
+def invariance_story(table: pd.DataFrame) -> str:
+    """Every method's difference from ERM under training-domain validation."""
+    found = rows_of(table, "invariance", "minus_erm", selection="training_domain", average="pairs", dataset="digits")
+    ordered = found.sort_values("value", ascending=False)
+    return ", ".join(f"{m} {v:+.3f}" for m, v in zip(ordered["method"], ordered["value"], strict=True)) + "."

@@ -1,0 +1,173 @@
+"""Parameters of the out-of-distribution assay: the `assay` block of params.yaml."""
+
+import sys
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
+
+from reprise import params
+from reprise.params import Recipe, Section
+
+Names = Annotated[list[str], Field(min_length=1)]
+Length = Annotated[str, Field(pattern=r"^[1-9]\d* (steps|epochs)$", description="of a training: steps or epochs")]
+Rate = Annotated[float, Field(gt=0.0, le=1.0, description="constant learning rate of Adam")]
+Regime = Annotated[str, Field(pattern=r"^(full|fewshot_[1-9]\d*)$", description="all images, or k per class")]
+Strategy = Literal["full", "head"]
+
+
+class Upstream(Section):
+    """Pretraining of the architectures that bring no weights of their own."""
+
+    dataset: str
+    recipes: dict[str, Recipe]
+
+
+class Grid(Section):
+    """Fine-tuning runs: the product of all lists, for every training domain and architecture."""
+
+    regimes: Annotated[list[Regime], Field(min_length=1)]
+    finetune: Annotated[list[Strategy], Field(min_length=1)]
+    augment: Names
+    lengths: Annotated[list[Length], Field(min_length=1)]
+    lr: dict[Strategy, Annotated[list[Rate], Field(min_length=1)]]
+    batch_size: PositiveInt
+
+    @model_validator(mode="after")
+    def _rates(self) -> Self:
+        if absent := sorted(set(self.finetune) - set(self.lr)):
+            raise ValueError(f"lr says nothing about {absent}")
+        return self
+
+
+class Strategies(Section):
+    """Fine-tuning strategies beyond the paper, on the first cell of the grid of each training domain."""
+
+    names: list[Literal["lp_ft", "wise_ft", "soups", "last_layer"]]
+    alphas: Annotated[int, Field(ge=2, le=101, description="points between pretrained (0) and fine-tuned (1)")]
+
+    @model_validator(mode="after")
+    def _parents(self) -> Self:
+        if "wise_ft" in self.names and "lp_ft" not in self.names:
+            raise ValueError("names: wise_ft interpolates towards lp_ft, so name lp_ft too")
+        return self
+
+
+class Invariance(Section):
+    """Methods for several training environments, on pooled domains: each held-out domain is the target once."""
+
+    methods: list[str]
+    architectures: Names
+    draws: Annotated[PositiveInt, Field(description="hyperparameter draws per method; the first is the default")]
+    augment: str
+    length: Length
+    lr: Rate
+    batch_size: PositiveInt
+
+
+class PlantedCue(Section):
+    """The experiment in which invariance must pay: colour agrees with the label, except at test time."""
+
+    train: Names
+    test: str
+    methods: dict[str, list[NonNegativeInt]]
+    steps: PositiveInt
+    lr: Rate
+    l2: NonNegativeFloat
+
+
+class Task(Section):
+    """One task: the domains networks are fine-tuned on, one at a time, and those they are judged on."""
+
+    train: Names
+    test: Names
+    crop: Annotated[int | None, Field(ge=16, description="side of random crops with flips; null: neither")]
+    pool: Annotated[list[str], Field(description="domains of the invariance arm; none: no such arm")]
+    held_out: list[str]
+    planted_cue: PlantedCue | None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        for name, value in self:
+            if isinstance(value, list) and len(set(value)) != len(value):
+                raise ValueError(f"{name} repeats a value: {value}")
+        if unknown := sorted(set(self.held_out) - set(self.pool)):
+            raise ValueError(f"held_out names {unknown}, which pool {self.pool} does not")
+        if self.pool and len(self.pool) < 3:
+            raise ValueError(f"pool needs three domains or more, two to train on and one to hold out: {self.pool}")
+        return self
+
+
+class AttackSettings(Section):
+    """One adversarial attack (Sec. 4): `reprise.assay.attacks.Attack`."""
+
+    method: Literal["fgsm", "pgd", "apgd"]
+    loss: Literal["ce", "dlr"]
+    norm: Literal["l2", "linf"]
+    eps: Annotated[float, Field(gt=0.0, description="radius, for pixels in [0, 1]")]
+    steps: PositiveInt
+
+
+class Evaluation(Section):
+    """What every network of the sweep is judged on, beside its own and the other domains' test splits."""
+
+    corruptions: list[str]
+    severities: list[Annotated[int, Field(ge=1, le=5)]]
+    attacks: dict[str, AttackSettings]
+    attacked: Annotated[PositiveInt, Field(description="test images per domain that are attacked")]
+    max_images: Annotated[int | None, Field(ge=1, description="of a test split; null: all")]
+    bootstrap: Annotated[int, Field(ge=10, le=10_000, description="resamples for the standard errors of metrics")]
+
+
+class Analysis(Section):
+    """How the table of measurements is read (Sec. 5 of the specification)."""
+
+    bootstrap: Annotated[int, Field(ge=10, le=100_000, description="resamples of runs, within training domains")]
+    transform: Literal["logit", "probit", "raw"]
+    factors: PositiveInt
+    rotation: Literal["varimax", "quartimax"]
+
+
+class Params(Section):
+    """The `assay` block."""
+
+    datasets: Names
+    seeds: Annotated[list[NonNegativeInt], Field(min_length=1)]
+    architectures: Names
+    upstream: Upstream
+    sweep: Grid
+    strategies: Strategies
+    invariance: Invariance
+    tasks: dict[str, Task]
+    evaluation: Evaluation
+    analysis: Analysis
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if absent := [name for name in self.datasets if name not in self.tasks]:
+            raise ValueError(f"datasets names {absent}, but tasks describes only {sorted(self.tasks)}")
+        blocks: dict[str, Section] = {"": self, "sweep.": self.sweep, "evaluation.": self.evaluation}
+        for where, block in blocks.items():
+            for name, value in block:
+                if isinstance(value, list) and len(set(value)) != len(value):
+                    raise ValueError(f"{where}{name} repeats a value: {value}")
+        return self
+
+
+def load(file: str = "params.yaml") -> Params:
+    """The validated block, checked against `common.datasets`."""
+    block = params.load_block("assay", model=Params, file=file)
+    known = params.load_common(file).datasets
+    for name in [*block.datasets, block.upstream.dataset]:
+        if name not in known:
+            raise params.ParamsError(
+                f"{file}: assay needs the data set {name}, which common.datasets {known} lacks: name it there too"
+            )
+    return block
+
+
+def dataset_argument(block: Params) -> str:
+    """The one argument of a stage script, checked against the tasks of the block."""
+    given = sys.argv[1:]
+    if len(given) != 1 or given[0] not in block.tasks:
+        raise params.ParamsError(f"expected one data set of {', '.join(block.tasks)}; got {' '.join(given) or 'none'}")
+    return given[0]

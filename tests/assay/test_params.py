@@ -1,0 +1,212 @@
+"""The `assay` block: the files that ship validate, and a wrong value stops with one line that says where and why."""
+
+import copy
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from reprise import params as files
+from reprise.assay.params import dataset_argument, load
+from reprise.errors import UserError
+from reprise.params import ParamsError
+
+ROOT = Path(__file__).parents[2]
+SHIPPED = [ROOT / "params.yaml", *sorted((ROOT / "params").glob("*.yaml"))]
+DELETE = object()
+
+
+@pytest.fixture(scope="module")
+def content():
+    return files.read(SHIPPED[0])
+
+
+@pytest.fixture
+def edited(content, tmp_path):
+    """A function that writes the laptop's file with one key of `assay` changed, added or deleted."""
+
+    def edit(*path, value):
+        changed = copy.deepcopy(content)
+        node = changed["assay"]
+        for key in path[:-1]:
+            node = node[key]
+        if value is DELETE:
+            del node[path[-1]]
+        else:
+            node[path[-1]] = value
+        file = tmp_path / "params.yaml"
+        file.write_text(json.dumps(changed))
+        return str(file)
+
+    return edit
+
+
+def message(file):
+    with pytest.raises(ParamsError) as caught:
+        load(file)
+    assert isinstance(caught.value, UserError)  # shown without a traceback
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith(f"{file}: ")
+    return lines[0].removeprefix(f"{file}: ")
+
+
+@pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.stem)
+def test_shipped_files_validate(file):
+    block = load(str(file))
+    assert set(block.datasets) <= set(block.tasks)
+    assert block.upstream.dataset in files.load_common(file).datasets
+    for name in block.architectures:  # its weights come from timm or from a recipe of the pipeline
+        assert name in block.upstream.recipes or name.startswith("assay.timm/")
+    for name in block.datasets:
+        task = block.tasks[name]
+        assert set(task.train) <= set(task.test)  # or a network would not be judged in distribution
+
+
+def test_an_unchanged_file_loads(edited):
+    assert load(edited("seeds", value=[0])) == load(str(SHIPPED[0]))
+
+
+@pytest.mark.parametrize(
+    ("path", "near"),
+    [
+        (("sedes",), "seeds"),
+        (("sweep", "regime"), "regimes"),
+        (("sweep", "batchsize"), "batch_size"),
+        (("strategies", "alpha"), "alphas"),
+        (("invariance", "method"), "methods"),
+        (("tasks", "digits", "heldout"), "held_out"),
+        (("tasks", "colored", "planted_cue", "tests"), "test"),
+        (("evaluation", "attacks", "small", "epsilon"), "eps"),
+        (("analysis", "bootstraps"), "bootstrap"),
+        (("upstream", "recipes", "assay.cnn", "epohcs"), "epochs"),
+    ],
+)
+def test_unknown_key(edited, path, near):
+    assert message(edited(*path, value=1)) == f"assay.{'.'.join(path)} is not a parameter; did you mean {near}?"
+
+
+@pytest.mark.parametrize(
+    "path", [("analysis",), ("sweep", "lengths"), ("tasks", "digits", "pool"), ("evaluation", "max_images")]
+)
+def test_missing_key(edited, path):
+    """Nothing has a default: all values stand in the file."""
+    assert message(edited(*path, value=DELETE)) == f"assay.{'.'.join(path)} is missing"
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "part"),
+    [
+        (("sweep", "regimes"), ["full", "fewshot_0"], "assay.sweep.regimes.1 = 'fewshot_0': string should match"),
+        (("sweep", "regimes"), ["fs-10"], "assay.sweep.regimes.0 = 'fs-10': string should match pattern"),
+        (("sweep", "lengths"), ["100"], "assay.sweep.lengths.0 = '100': string should match pattern"),
+        (("sweep", "lengths"), ["0 epochs"], "assay.sweep.lengths.0 = '0 epochs': string should match"),
+        (("sweep", "finetune"), ["ful"], "assay.sweep.finetune.0 = 'ful': input should be 'full' or 'head'; did you"),
+        (("sweep", "lr", "full"), [0.0], "assay.sweep.lr.full.0 = 0.0: input should be greater than 0"),
+        (("sweep", "lr", "full"), [], "at least 1 item"),
+        (("sweep", "batch_size"), 0, "assay.sweep.batch_size = 0: input should be greater than 0"),
+        (("seeds",), [], "assay.seeds = []: list should have at least 1 item"),
+        (("seeds",), [-1], "assay.seeds.0 = -1: input should be greater than or equal to 0"),
+        (("datasets",), [], "assay.datasets = []: list should have at least 1 item"),
+        (("strategies", "names"), ["swa"], "assay.strategies.names.0 = 'swa': input should be 'lp_ft', 'wise_ft'"),
+        (("strategies", "alphas"), 1, "assay.strategies.alphas = 1: input should be greater than or equal to 2"),
+        (("invariance", "draws"), 0, "assay.invariance.draws = 0: input should be greater than 0"),
+        (("invariance", "length"), "100 Steps", "assay.invariance.length = '100 Steps': string should match"),
+        (("tasks", "digits", "crop"), 8, "assay.tasks.digits.crop = 8: input should be greater than or equal to 16"),
+        (("evaluation", "severities"), [0], "assay.evaluation.severities.0 = 0: input should be greater than or"),
+        (("evaluation", "severities"), [6], "assay.evaluation.severities.0 = 6: input should be less than or equal"),
+        (("evaluation", "attacks", "small", "norm"), "l1", "norm = 'l1': input should be 'l2' or 'linf'"),
+        (("evaluation", "attacks", "small", "eps"), -1.0, "eps = -1.0: input should be greater than 0"),
+        (("evaluation", "bootstrap"), 9, "assay.evaluation.bootstrap = 9: input should be greater than or equal to 10"),
+        (("analysis", "transform"), "log", "assay.analysis.transform = 'log': input should be 'logit', 'probit' or"),
+        (("analysis", "rotation"), "varimx", "did you mean varimax?"),
+    ],
+)
+def test_values_out_of_range(edited, path, value, part):
+    assert part in message(edited(*path, value=value))
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "expected"),
+    [
+        (
+            ("strategies", "names"),
+            ["wise_ft", "soups"],
+            "assay.strategies: names: wise_ft interpolates towards lp_ft, so name lp_ft too",
+        ),
+        (
+            ("tasks", "digits", "held_out"),
+            ["rotated", "font"],
+            "assay.tasks.digits: held_out names ['font'], which pool ['pen', 'color', 'outline', 'rotated'] does not",
+        ),
+        (
+            ("tasks", "colored", "held_out"),
+            ["e90"],
+            "assay.tasks.colored: held_out names ['e90'], which pool [] does not",
+        ),
+        (
+            ("tasks", "digits", "pool"),
+            ["pen", "rotated"],
+            "assay.tasks.digits: pool needs three domains or more, two to train on and one to hold out: "
+            "['pen', 'rotated']",
+        ),
+        (
+            ("tasks", "digits", "train"),
+            ["pen", "font", "pen"],
+            "assay.tasks.digits: train repeats a value: ['pen', 'font', 'pen']",
+        ),
+        (("seeds",), [1, 2, 1], "assay: seeds repeats a value: [1, 2, 1]"),
+        (("architectures",), ["assay.cnn", "assay.cnn"], "assay: architectures repeats a value: "),
+        (("datasets",), ["digits", "digits"], "assay: datasets repeats a value: ['digits', 'digits']"),
+        (("sweep", "regimes"), ["full", "full"], "assay: sweep.regimes repeats a value: ['full', 'full']"),
+        (("sweep", "lengths"), ["1 epochs", "1 epochs"], "assay: sweep.lengths repeats a value: "),
+        (("evaluation", "severities"), [1, 1], "assay: evaluation.severities repeats a value: [1, 1]"),
+        (("sweep", "lr"), {"full": [0.001]}, "assay.sweep: lr says nothing about ['head']"),
+        (
+            ("datasets",),
+            ["digits", "pacs"],
+            "assay: datasets names ['pacs'], but tasks describes only ['colored', 'digits']",
+        ),
+    ],
+)
+def test_values_that_contradict_each_other(edited, path, value, expected):
+    assert message(edited(*path, value=value)).startswith(expected)
+
+
+def test_one_strategy_needs_one_rate(edited):
+    """A rate for a strategy that is not in use does no harm."""
+    assert load(edited("sweep", "finetune", value=["head"])).sweep.lr.keys() == {"full", "head"}
+
+
+def test_data_sets_must_be_prepared(content, edited, tmp_path):
+    known = content["common"]["datasets"]
+    expected = f"assay needs the data set imagenet, which common.datasets {known} lacks: name it there too"
+    assert message(edited("upstream", "dataset", value="imagenet")) == expected
+
+    less = copy.deepcopy(content)
+    less["common"]["datasets"] = [name for name in known if name != "colored"]
+    file = tmp_path / "less.yaml"
+    file.write_text(json.dumps(less))
+    assert message(str(file)).startswith("assay needs the data set colored, which common.datasets ")
+
+
+def test_a_task_not_in_use_may_stand_in_the_file(content, edited):
+    more = copy.deepcopy(content["assay"]["tasks"]) | {"pacs": content["assay"]["tasks"]["digits"]}
+    assert load(edited("tasks", value=more)).datasets == ["digits", "colored"]
+
+
+def test_missing_block(content, tmp_path):
+    file = tmp_path / "params.yaml"
+    file.write_text(json.dumps({"common": content["common"]}))
+    assert message(str(file)).startswith("assay is missing")
+
+
+@pytest.mark.parametrize(("arguments", "got"), [([], "none"), (["pacs"], "pacs"), (["digits", "colored"], "digits co")])
+def test_the_argument_of_a_stage(monkeypatch, arguments, got):
+    block = load(str(SHIPPED[0]))
+    monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
+    with pytest.raises(ParamsError, match=f"expected one data set of digits, colored; got {got}"):
+        dataset_argument(block)
+    monkeypatch.setattr(sys, "argv", ["train.py", "colored"])
+    assert dataset_argument(block) == "colored"
