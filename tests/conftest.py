@@ -1,6 +1,7 @@
 """Fixtures shared by all tests."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[1]
 
@@ -63,3 +65,27 @@ def run_in(folder: Path) -> Run:
         return done
 
     return run
+
+
+@pytest.fixture(scope="session")
+def smoke(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clone in which everything has run at smoke scale; a test that changes it puts it back."""
+    folder = clone(tmp_path_factory.mktemp("smoke"))
+    run_in(folder)("dvc", "repro")
+    return folder
+
+
+def edit(folder: Path, *path: str, value: object) -> None:
+    """Set one parameter of the clone."""
+    yaml = YAML()
+    content = yaml.load(folder / "params.yaml")
+    node = content
+    for key in path[:-1]:
+        node = node[key]
+    node[path[-1]] = value
+    yaml.dump(content, folder / "params.yaml")
+
+
+def ran(output: str) -> set[str]:
+    """Names of the stages that a `dvc repro` ran."""
+    return set(re.findall(r"Running stage '([^']+)'", output))

@@ -219,6 +219,10 @@ def test_criterion_in_words():
     assert criterion(claim(low=0.25, high=0.75)) == "mean in [0.25, 0.75]"
     assert criterion(claim(low=1e-9, rule="interval")) == "interval > 0"
     assert criterion(claim(high=3.0, rule="as measured")) == "as measured <= 3"
+    assert criterion(claim(high=-1e-9, rule="interval")) == "interval < 0"
+    assert criterion(claim(high=-1e-5)) == "mean <= -1e-05"
+    assert criterion(claim(high=0.0)) == "mean <= 0"
+    assert criterion(claim(low=0.0)) == "mean >= 0"
 
 
 def test_shown():

@@ -98,6 +98,50 @@ def test_batches_are_gathered_from_a_memory_map(tmp_path):
         ArrayBatches({"x": np.zeros(2), "y": np.zeros(3)})
 
 
+def test_full_batches_of_an_array_in_memory_are_no_copy(tmp_path):
+    x, every = rows(10)["x"], np.arange(10)
+    np.save(tmp_path / "x.npy", x)
+    mapped, fixed = np.load(tmp_path / "x.npy", mmap_mode="r"), x.copy()
+    fixed.flags.writeable = False
+    batches = ArrayBatches({"x": x, "mapped": mapped, "fixed": fixed})
+    whole, part = batches[every], batches[every[:9]]
+    for name, array in (("x", x), ("mapped", mapped), ("fixed", fixed)):
+        assert np.array_equal(whole[name], x)
+        assert np.array_equal(part[name], x[:9])
+        assert np.shares_memory(whole[name].numpy(), array) == (name == "x")  # a tensor must not write into the others
+        assert not np.shares_memory(part[name].numpy(), array)
+
+
+@pytest.mark.parametrize("batch_size", [50, 64, 16])
+def test_what_is_not_copied_trains_as_a_copy_does(batch_size, tmp_path):
+    given, kept = rows(), rows()
+    for name, array in kept.items():
+        np.save(tmp_path / f"{name}.npy", array)
+    mapped = {name: np.load(tmp_path / f"{name}.npy", mmap_mode="r") for name in kept}
+    found = []
+    for train in (given, mapped, {name: _Rows(array) for name, array in kept.items()}):
+        model = network()
+        found.append((fit(model, squared, train, recipe(batch_size=batch_size), seed=3), weights(model)))
+    for curve, trained_weights in found[:2]:
+        assert curve == found[2][0]
+        assert torch.equal(trained_weights, found[2][1])
+    for name, array in kept.items():
+        assert np.array_equal(given[name], array)
+
+
+class _Rows:
+    """A table that copies whatever it is asked for."""
+
+    def __init__(self, array):
+        self.array = array
+
+    def __len__(self):
+        return len(self.array)
+
+    def __getitem__(self, rows):
+        return self.array[rows].copy()
+
+
 @pytest.mark.parametrize("n", [17, 18, 32, 5])
 def test_short_last_batches_reach_the_objective(n):
     seen = []

@@ -158,6 +158,8 @@ def criterion(claim: Claim) -> str:
     """The bound in words: "every seed >= 0.9"."""
     if claim.low is not None and 0 < claim.low < 1e-6:
         bound = "> 0"
+    elif claim.high is not None and -1e-6 < claim.high < 0:
+        bound = "< 0"
     elif claim.low is not None and claim.high is not None:
         bound = f"in [{claim.low:g}, {claim.high:g}]"
     elif claim.low is not None:

@@ -18,6 +18,7 @@ def main() -> None:
     folder = Path("data/results/assay")
     table = results.expand(results.read([folder / "measurements" / f"{name}.parquet" for name in block.datasets]))
     upstream = pd.DataFrame(json.loads(Path("data/models/assay/pretrain/upstream.json").read_text())["architectures"])
+    upstream = upstream.groupby("model", as_index=False).mean(numeric_only=True)  # over seeds
     counts = table[table["metric"] == "classes"]
     settings = Settings(
         classes={name: int(count) for name, count in zip(counts["dataset"], counts["value"], strict=True)},

@@ -20,6 +20,10 @@ def main() -> None:
     data = Task(source)
     check_domains(data, task.train, ("train", "val", "test"))
     check_domains(data, task.test, ("test",))
+    check_domains(data, task.pool, ("train", "val", "test"))
+    if task.planted_cue:
+        check_domains(data, task.planted_cue.train, ("train", "val"))
+        check_domains(data, [task.planted_cue.test], ("test",))
     starts = {run.start: Path("data/models/assay/pretrain", run.start) for run in plan.runs(block, dataset)}
     inputs = [
         data.data.digest,

@@ -29,6 +29,20 @@ def averaged(analysis, metric, value, low=None, high=None, *, over="pairs", **ke
     return [row(analysis, f"{metric}{end}", number, average=over, **keys) for end, number in ends.items()]
 
 
+def photographs():
+    """A row that shows that a natural data set is in force; no claim measures it."""
+    return row("radar", "accuracy", 0.5, dataset="pacs", model="cnn")
+
+
+def moved(rows):
+    """The averages (and counts) of digits among the rows as those over all data sets, tasks equal."""
+    return [
+        {**one, "dataset": "all", "setting": one["setting"].replace("average=pairs", "average=tasks")}
+        for one in rows
+        if one["dataset"] == "digits" and ("average=pairs" in one["setting"] or one["metric"] == "count")
+    ]
+
+
 def counted(dataset="digits", **counts):
     return [row("shapes", "count", value, shape=name, dataset=dataset) for name, value in counts.items()]
 

@@ -12,7 +12,7 @@ from torch.nn import functional
 from assay.images import in_pillow, noisy_images, smooth_images
 from reprise.assay import augment
 from reprise.assay import augment_ops as ops
-from reprise.assay.augment import AUGMENTERS, OPERATIONS, augmenter, centre_crop, random_operation, random_resized_crop
+from reprise.assay.augment import AUGMENTERS, OPERATIONS, augmenter, random_operation, random_resized_crop
 from reprise.errors import UserError
 
 # -- the table of timm -----------------------------------------------------------------------------------------------
@@ -279,10 +279,3 @@ def test_boxes_fall_back_to_the_centre() -> None:
     top, left, height, width = augment._boxes(3, 10, 100, (0.9, 1.0), (3 / 4, 4 / 3), torch.device("cpu"))
     assert height.tolist() == [10] * 3 and width.tolist() == [13] * 3
     assert top.tolist() == [0] * 3 and left.tolist() == [43] * 3
-
-
-def test_centre_crop() -> None:
-    x = torch.arange(2 * 3 * 6 * 8).float().view(2, 3, 6, 8)
-    assert torch.equal(centre_crop(x, 4), x[:, :, 1:5, 2:6])
-    with pytest.raises(UserError, match="6 x 8 pixels are too small for a crop of 7"):
-        centre_crop(x, 7)

@@ -8,6 +8,7 @@ from assay import tiny
 from assay.tiny import run
 from reprise import results
 from reprise.assay import estimators, metrics
+from reprise.assay import evaluate as module
 from reprise.assay.evaluate import CORRUPTED_METRICS, Labels, classes, evaluate
 from reprise.assay.plan import derived_setting
 from reprise.assay.tasks import Task
@@ -79,7 +80,11 @@ def test_labels_are_of_the_images_that_were_judged(data):
     task, labels = Task(data), Labels(data, SEED, 6, 4)
     sample = task.sample("b", "test", 6, SEED)
     np.testing.assert_array_equal(labels("test/b", "a"), sample.y)
-    np.testing.assert_array_equal(labels("adversarial/small/b", "a"), sample.y[:4])
+    attacked = {domain: task.sample(domain, "test", 4, SEED).y for domain in tiny.DOMAINS}
+    for domain, y in attacked.items():
+        np.testing.assert_array_equal(labels(f"adversarial/small/{domain}", "a"), y)
+    # Drawn for themselves, they are not the first of those that are judged.
+    assert any((y != task.sample(domain, "test", 6, SEED).y[:4]).any() for domain, y in attacked.items())
     np.testing.assert_array_equal(labels("val/b", "a"), task.split("b", "val").y)
     np.testing.assert_array_equal(labels("corrupted/contrast/3", "a"), task.sample("a", "test", 6, SEED).y)
 
@@ -180,7 +185,7 @@ def test_values_by_hand(table, labels, logits, member, name):
     assert value(table, metric="nll_stderr", **place) == pytest.approx(float(spread))
 
 
-def test_corrupted_and_attacked_values(table, labels, logits):
+def test_corrupted_and_attacked_values(data, table, labels, logits):
     for member in MEMBERS:
         sets, y = logits[member.id], labels("test/a", "a")
         for severity in ("1", "5"):
@@ -189,7 +194,8 @@ def test_corrupted_and_attacked_values(table, labels, logits):
             assert value(table, metric="error", **place) == np.mean(z.argmax(1) != y)
             assert value(table, metric="ece", **place) == pytest.approx(float(metrics.ece(z, y)))
         for attack, domain in (("small", "a"), ("small", "b"), ("large", "a")):
-            wrong = sets[f"adversarial/{attack}/{domain}"].argmax(1) != labels(f"test/{domain}", "a")[:ATTACKED]
+            attacked = Task(data).sample(domain, "test", ATTACKED, SEED)
+            wrong = sets[f"adversarial/{attack}/{domain}"].argmax(1) != attacked.y
             place = {"run": member.id, "test_domain": domain, "metric": f"adversarial_error_{attack}"}
             assert value(table, **place) == pytest.approx(wrong.mean())
 
@@ -237,6 +243,27 @@ def test_environments_are_inferred_the_official_way_too(table, labels, logits):
         "a",
         8,
     )
+
+
+def test_one_row_says_how_many_environments_agree(labels, logits, monkeypatch):
+    """Of the first network that did not diverge; one row, however many networks and training domains a group has."""
+    asked = []
+
+    def ascent(z, y, *, seed):
+        asked.append(seed)
+        found = metrics.infer_environments(z, y)
+        return found ^ (np.arange(len(y)) < 3)  # three of eight images elsewhere
+
+    monkeypatch.setattr(module, "infer_environments_by_ascent", ascent)
+    lost = sweep_logits(labels)
+    lost[MEMBERS[0].id]["test/b"][0] = np.nan
+    for given, expected in ((logits, MEMBERS[0]), (lost, MEMBERS[1])):
+        rows = list(evaluate([*MEMBERS, LP_FT], given, labels, draws=0, seed=SEED))
+        (found,) = [row for row in rows if row["metric"] == "environments_agree"]
+        assert found["value"] == 5 / 8
+        assert found["setting"] == expected.setting()
+        assert (found["dataset"], found["train_domain"], found["method"]) == ("tiny", "a", "erm")
+    assert asked == [SEED, SEED]
 
 
 def test_top_k_where_there_are_classes_enough(tmp_path):
@@ -296,6 +323,10 @@ def test_all_networks_of_the_sweep_diverged(labels, left):
     rows = list(evaluate([*MEMBERS, LP_FT], logits, labels, draws=DRAWS, seed=SEED))
     assert sum(row["metric"] == "diverged" for row in rows) == len(logits) - len(left)
     assert not any(row["metric"].startswith("estimate") for row in rows)
+    agreeing = [row["setting"] for row in rows if row["metric"] == "environments_agree"]
+    assert agreeing == [LP_FT.setting() for _ in left]
+    measured = {row["setting"] for row in rows if row["metric"] == "error"}
+    assert measured == {LP_FT.setting() for _ in left}  # the others have the one row
 
 
 # ---------------------------------------------------------------- the other arms

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from assay.ledger import averaged, counted, loadings, planted, row
+from assay.ledger import averaged, counted, loadings, moved, photographs, planted, row
 from reprise import results
 from reprise.assay import measures
 from reprise.assay.measures import TRANSFERRED, average, rows_of
@@ -77,6 +77,30 @@ def test_apart():
     assert measure(table(both[0])) == measure(table(both[1])) == {}
 
 
+def test_scope_is_all_tasks_as_soon_as_a_natural_data_set_is_there():
+    digits, tasks = {"over": "pairs", "dataset": "digits"}, {"over": "tasks", "dataset": "all"}
+    toys = table(RHO, moved(RHO), [row("radar", "accuracy", 0.5, dataset="colored", model="cnn")])
+    mixed = table(RHO, [photographs()])
+    assert measures.scope(EMPTY, True) == measures.scope(toys, True) == digits
+    assert measures.scope(mixed, True) == tasks
+    assert measures.scope(mixed, False) == digits
+
+
+def test_every_kind_of_average_follows_the_scope():
+    """Digits by default; everywhere, the row of all tasks."""
+    on_digits = RHO + averaged("predictors", "spearman", 0.1, predictor="id_ece")
+    everywhere = [one | {"value": one["value"] + 0.2 * (one["setting"].count("id_error"))} for one in moved(on_digits)]
+    found = table(on_digits, everywhere, [photographs()])
+    keys = [("predictors", "spearman", {"predictor": name}) for name in ("id_error", "id_ece")]
+    for wide, value, apart in ((False, 0.4, 0.3), (True, 0.6, 0.5)):
+        rho = measures.mean_of("predictors", "spearman", everywhere=wide, predictor="id_error")(found)
+        assert rho.value == pytest.approx(value)
+        names = ("id_error", "id_ece")
+        most = measures.extreme(max, names, "predictors", "spearman", "predictor", everywhere=wide)(found)
+        assert most == rho
+        assert measures.apart(*keys, everywhere=wide)(found).value == pytest.approx(apart)
+
+
 # ---------------------------------------------------------------- transfer and shapes
 
 
@@ -103,6 +127,28 @@ def test_count_of_a_shape():
     assert measures.count("line")(found).value == 7
     assert measures.count("none")(found).value == 0
     assert measures.count("vertical")(found) == {}
+
+
+def test_count_everywhere():
+    rows = [*counted(line=7), *counted("all", line=8), *counted("pacs", line=1), *INSIDE]
+    assert measures.count("line")(table(rows)).value == 7
+    assert measures.count("line", everywhere=True)(table(rows)).value == 8
+    toys = table(counted(line=7), counted("all", line=8), counted("colored", line=1), INSIDE)
+    assert measures.count("line", everywhere=True)(toys).value == 7
+
+
+def test_share_decreasing():
+    counts = {"line": 7, "vertical": 5, "horizontal": 6, "none": 9, "decreasing": 3}
+    found = table(counted(**counts), counted("all", **counts | {"decreasing": 13}), INSIDE)
+    assert measures.share_decreasing(found) == Measured(0.1, 0.1, 0.1)
+    natural = table(counted(**counts), counted("all", **counts | {"decreasing": 13}), INSIDE, [photographs()])
+    assert measures.share_decreasing(natural).value == 13 / 40
+    assert measures.share_decreasing(table(counted(**counts | {"decreasing": 0}), INSIDE)).value == 0.0
+    for name in counts:  # a share needs all five
+        four = {shape: n for shape, n in counts.items() if shape != name}
+        assert measures.share_decreasing(table(counted(**four), INSIDE)) == {}
+    assert measures.share_decreasing(table(counted(**dict.fromkeys(counts, 0)), INSIDE)) == {}
+    assert measures.share_decreasing(EMPTY) == {}
 
 
 @pytest.mark.parametrize(
@@ -204,6 +250,61 @@ def test_natural_needs_a_natural_data_set():
     assert measure(EMPTY) == {}
     turned = measures.natural("predictors", "minus_id_error", sign=-1.0, predictor="id_ece")(tasks(0.03, "pacs"))
     assert turned == Measured(-0.03, pytest.approx(-0.08), pytest.approx(0.02))
+
+
+@pytest.mark.parametrize("best", measures.ID_METRICS)
+def test_best_other_metric_is_the_best_of_id_metrics(best):
+    """Of all tasks; error on corrupted and held-out images is no ID metric."""
+    place = {"over": "tasks", "dataset": "all"}
+    rows = [
+        averaged("predictors", "minus_id_error", 0.3 if name == best else -0.1 * k, predictor=name, **place)
+        for k, name in enumerate(measures.ID_METRICS)
+    ]
+    rows += [averaged("predictors", "minus_id_error", 0.9, predictor=n, **place) for n in ("heldout_error", "id_error")]
+    rows += [averaged("predictors", "minus_id_error", 0.9, predictor=n) for n in measures.ID_METRICS]
+    assert measures.best_other_metric(table(*rows)) == {}
+    assert measures.best_other_metric(table(*rows, [photographs()])) == Measured(0.3, 0.25, pytest.approx(0.35))
+    assert measures.best_other_metric(EMPTY) == {}
+
+
+def gains(regime="all", of="ood_error", *, on_digits=0.07, **accuracy):
+    """Rows of the paper's augmentations on photographs, and of the digits' own."""
+    keys = {"factor": "augment", "regime": regime, "of": of}
+    place = {"baseline": "identity", "over": "tasks", "dataset": "all"}
+    rows = averaged("interventions", "difference", -on_digits, level="rand", baseline="standard", **keys)
+    for level, value in accuracy.items():
+        rows += averaged("interventions", "difference", -value, level=level, **place, **keys)
+    return rows
+
+
+@pytest.mark.parametrize("of", ["ood_error", "corrupted_error"])
+@pytest.mark.parametrize("best", measures.AUGMENTATIONS)
+def test_augmentation_is_the_best_against_none_on_natural_images(best, of):
+    other = "ood_error" if of == "corrupted_error" else "corrupted_error"
+    values = {name: 0.3 if name == best else -0.2 for name in measures.AUGMENTATIONS}
+    rows = [
+        *gains(of=of, rand=0.9, **values),
+        *gains(of=other, on_digits=0.5, augmix=0.8),
+        *gains("full", of, augmix=0.7),
+    ]
+    assert measures.augmentation(of)(table(rows)).value == 0.07
+    found = measures.augmentation(of)(table(rows, [photographs()]))
+    assert (found.value, found.low, found.high) == pytest.approx((0.3, 0.25, 0.35))
+    # No gain is a measurement, too, and natural images without the paper's augmentations leave the digits.
+    assert measures.augmentation(of)(table(gains(of=of, augmix=0.0), [photographs()])).value == 0.0
+    assert measures.augmentation(of)(table(gains(of=of), [photographs()])).value == 0.07
+    assert measures.augmentation(of)(EMPTY) == {}
+
+
+def test_augmentation_by_regime():
+    few = gains("fewshot_10", augmix=0.05, random_color=0.02, rand=0.9)
+    full = gains("full", augmix=0.01, random_augment=0.03, on_digits=0.01)
+    measured = measures.augmentation_by_regime(table(few, full, gains("all", augmix=0.7), [photographs()]))
+    assert measured == Measured(*[pytest.approx(0.02)] * 3)
+    assert measures.augmentation_by_regime(table(few, full)) == {}  # digits alone
+    assert measures.augmentation_by_regime(table(few, [photographs()])) == {}
+    assert measures.augmentation_by_regime(table(full, [photographs()])) == {}
+    assert measures.augmentation_by_regime(EMPTY) == {}
 
 
 @pytest.mark.parametrize(("n", "measured"), [(4, False), (8, False), (9, True)])

@@ -4,6 +4,7 @@ import copy
 import json
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -24,11 +25,16 @@ def content():
 
 @pytest.fixture
 def edited(content, tmp_path):
-    """A function that writes the laptop's file with one key of `assay` changed, added or deleted."""
+    """A function that writes the laptop's file with one key of `assay` changed, added or deleted.
 
-    def edit(*path, value):
+    `strategies`, where given, are the names of those beyond the paper.
+    """
+
+    def edit(*path, value, strategies=None):
         changed = copy.deepcopy(content)
         node = changed["assay"]
+        if strategies is not None:
+            node["strategies"]["names"] = strategies
         for key in path[:-1]:
             node = node[key]
         if value is DELETE:
@@ -165,8 +171,8 @@ def test_values_out_of_range(edited, path, value, part):
         (("sweep", "lr"), {"full": [0.001]}, "assay.sweep: lr says nothing about ['head']"),
         (
             ("datasets",),
-            ["digits", "pacs"],
-            "assay: datasets names ['pacs'], but tasks describes only ['colored', 'digits']",
+            ["digits", "letters", "imagenet"],
+            "assay: datasets names ['letters', 'imagenet'], but tasks describes only ['camelyon17', 'colored', ",
         ),
     ],
 )
@@ -176,7 +182,27 @@ def test_values_that_contradict_each_other(edited, path, value, expected):
 
 def test_one_strategy_needs_one_rate(edited):
     """A rate for a strategy that is not in use does no harm."""
-    assert load(edited("sweep", "finetune", value=["head"])).sweep.lr.keys() == {"full", "head"}
+    block = load(edited("sweep", "finetune", value=["head"], strategies=[]))
+    assert block.sweep.lr.keys() == {"full", "head"}
+
+
+@pytest.mark.parametrize("names", [["lp_ft"], ["lp_ft", "wise_ft"], ["soups"], ["last_layer"]])
+def test_strategies_need_fully_fine_tuned_networks(edited, names):
+    assert message(edited("sweep", "finetune", value=["head"], strategies=names)) == (
+        "assay: strategies are made from fully fine-tuned networks: name full in sweep.finetune, or none"
+    )
+
+
+@pytest.mark.parametrize("names", [["lp_ft"], ["soups", "lp_ft", "wise_ft"]])
+def test_lp_ft_needs_a_fitted_head(edited, names):
+    assert message(edited("sweep", "finetune", value=["full"], strategies=names)) == (
+        "assay: strategies.names: lp_ft starts from a fitted head, so name head in sweep.finetune"
+    )
+
+
+@pytest.mark.parametrize("names", [[], ["soups"], ["last_layer", "soups"]])
+def test_other_strategies_need_no_head(edited, names):
+    assert load(edited("sweep", "finetune", value=["full"], strategies=names)).strategies.names == names
 
 
 def test_data_sets_must_be_prepared(content, edited, tmp_path):
@@ -192,8 +218,11 @@ def test_data_sets_must_be_prepared(content, edited, tmp_path):
 
 
 def test_a_task_not_in_use_may_stand_in_the_file(content, edited):
-    more = copy.deepcopy(content["assay"]["tasks"]) | {"pacs": content["assay"]["tasks"]["digits"]}
-    assert load(edited("tasks", value=more)).datasets == ["digits", "colored"]
+    tasks = content["assay"]["tasks"]
+    assert tasks.keys() > {"digits", "colored"}
+    assert load(edited("tasks", value=tasks | {"sketches": tasks["digits"]})).datasets == ["digits", "colored"]
+    alone = {name: tasks[name] for name in ("digits", "colored")}
+    assert load(edited("tasks", value=alone)).tasks.keys() == alone.keys()
 
 
 def test_missing_block(content, tmp_path):
@@ -202,11 +231,26 @@ def test_missing_block(content, tmp_path):
     assert message(str(file)).startswith("assay is missing")
 
 
-@pytest.mark.parametrize(("arguments", "got"), [([], "none"), (["pacs"], "pacs"), (["digits", "colored"], "digits co")])
+@pytest.mark.parametrize(
+    ("arguments", "got"), [([], "none"), (["letters"], "letters"), (["digits", "pacs"], "digits pacs")]
+)
 def test_the_argument_of_a_stage(monkeypatch, arguments, got):
     block = load(str(SHIPPED[0]))
     monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
-    with pytest.raises(ParamsError, match=f"expected one data set of digits, colored; got {got}"):
+    with pytest.raises(ParamsError, match=f"^expected one data set of digits, colored, [a-z0-9_, ]+; got {got}$"):
         dataset_argument(block)
-    monkeypatch.setattr(sys, "argv", ["train.py", "colored"])
-    assert dataset_argument(block) == "colored"
+    for name in ("colored", "pacs"):  # also of a task that is not in use
+        monkeypatch.setattr(sys, "argv", ["train.py", name])
+        assert dataset_argument(block) == name
+
+
+def test_the_names_that_parameters_may_hold_are_those_of_the_registries() -> None:
+    """Written out in params.py, so that a light stage need not import torch."""
+    from reprise.assay import params
+    from reprise.assay.augment import AUGMENTERS
+    from reprise.assay.corruptions import TYPES
+    from reprise.assay.invariance import METHODS
+
+    assert set(get_args(params.Augment)) == set(AUGMENTERS)
+    assert set(get_args(params.Method)) == set(METHODS)
+    assert set(get_args(params.Corruption)) == set(TYPES)

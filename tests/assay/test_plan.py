@@ -235,7 +235,10 @@ def test_strategies_take_the_first_cell_of_the_grid():
 
 def test_no_strategies_without_their_parents():
     assert "strategies" not in arms(changed(strategies={"names": ["soups", "last_layer"]}), "digits")
-    assert "strategies" not in arms(changed(sweep={"finetune": ["full"]}), "digits")
+    assert "strategies" not in arms(changed(sweep={"finetune": ["head"]}, strategies={"names": []}), "digits")
+    for finetune in ("full", "head"):  # the parameters refuse what lacks its parents
+        with pytest.raises(ValueError, match=r"in sweep\.finetune"):
+            changed(sweep={"finetune": [finetune]})
 
 
 def test_lp_ft_starts_from_a_head_of_its_own_domain():

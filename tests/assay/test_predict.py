@@ -13,7 +13,6 @@ from assay.tiny import run
 from reprise import architectures, jobs
 from reprise.assay import predict as module
 from reprise.assay.architectures import features_of, logits_of, state
-from reprise.assay.augment import centre_crop
 from reprise.assay.corruptions import corrupt, image_seeds
 from reprise.assay.evaluate import Labels
 from reprise.assay.planted import reduced
@@ -180,11 +179,12 @@ def test_heads_share_the_features_of_the_body(data, weights, monkeypatch):
 
 @pytest.mark.parametrize("member", [FULL, HEAD, FEW])
 def test_attacks_never_help(found, task, member):
-    """On the same images: the first five of each test split. What is wrong already stays as it is."""
+    """On the same images: a sample of five of each test split. What is wrong already stays as it is."""
     errors = {name: [] for name in ("clean", *ATTACKS)}
     for domain in tiny.DOMAINS:
-        y = task.split(domain, "test").y[:5]
-        clean = found[f"{member.id}/test/{domain}"][:5]
+        sample = task.sample(domain, "test", 5, SEED)
+        y, places = sample.y, np.searchsorted(task.split(domain, "test").rows, sample.rows)
+        clean = found[f"{member.id}/test/{domain}"][places]
         wrong = clean.argmax(1) != y
         errors["clean"].append(wrong.mean())
         for name in ATTACKS:
@@ -193,6 +193,69 @@ def test_attacks_never_help(found, task, member):
             assert (attacked.argmax(1) != y)[wrong].all()
             errors[name].append((attacked.argmax(1) != y).mean())
     assert np.mean(errors["clean"]) < np.mean(errors["large"])
+
+
+@pytest.mark.parametrize("crop", [None, 12])
+def test_attacked_images_are_a_random_sample_of_each_test_split(crop, data, task, tmp_path, monkeypatch):
+    """Drawn for themselves: not the first of those that are judged."""
+    member = run(crop=crop)
+    weights = save(tmp_path, [member], (3, crop or 16, crop or 16))
+    given = []
+    monkeypatch.setattr(module, "perturb", lambda network, x, y, *_: given.append((x, y)) or x)
+    found = of(predict(**job([member], data, weights, max_images=6, attacked=4)), member.id)
+    samples = {domain: task.sample(domain, "test", 4, SEED) for domain in tiny.DOMAINS}
+    network = restored(weights, member, (3, crop or 16, crop or 16))
+    first = []
+    for domain, sample in samples.items():
+        assert (np.diff(sample.rows) > 0).all()
+        images = torch.from_numpy(np.array(sample.x))
+        expected = logits_of(network, images if crop is None else images[:, :, 2:14, 2:14])
+        for name in ATTACKS:
+            close(found[f"adversarial/{name}/{domain}"], expected)
+        first.append(np.isin(sample.rows, task.sample(domain, "test", 6, SEED).rows[:4]).all())
+    assert not all(first)
+    assert len(given) == len(ATTACKS)  # all domains in one pass
+    for x, y in given:
+        assert x.shape == (12, 3, crop or 16, crop or 16)
+        np.testing.assert_array_equal(y, np.concatenate([sample.y for sample in samples.values()]))
+
+
+@pytest.mark.parametrize("arm", ["sweep", "invariance", "planted_cue"])
+def test_sets_are_functions_that_read_when_they_are_called(arm, data, monkeypatch):
+    """Whole splits come from the disk as they are, and nothing is reduced before it is needed."""
+    member = run(arm=arm, sources="a+b" if arm != "sweep" else "a")
+    made = []
+    monkeypatch.setattr(module, "reduced", lambda x, grayscale: made.append(grayscale) or reduced(x, grayscale))
+    sets = module._clean(member, Task(data), list(tiny.DOMAINS), None, SEED)
+    assert all(map(callable, sets.values()))
+    assert not made
+    for name, images in sets.items():
+        split, domain = name.split("/")
+        part = Task(data).split(domain, split).x
+        if arm == "planted_cue":
+            np.testing.assert_array_equal(images(), reduced(part, False))
+        else:
+            assert isinstance(images(), np.memmap)
+            np.testing.assert_array_equal(images(), part)
+    assert len(made) == (len(sets) if arm == "planted_cue" else 0)
+
+
+def test_corrupted_images_are_made_anew_for_each_network(found, data, weights, tmp_path, monkeypatch):
+    """Heads need them once, for the features of their body; finished networks do not need them."""
+    made = []
+    monkeypatch.setattr(module, "corrupt", lambda x, kind, *rest: made.append(kind) or corrupt(x, kind, *rest))
+    monkeypatch.setattr(jobs, "_workdir", tmp_path)
+    again = predict(**job([FULL, FULL_RAND], data, weights))
+    assert len(made) == 2 * len(CORRUPTED)
+    made.clear()
+    again |= predict(**job([HEAD, HEAD_RAND], data, weights))
+    assert len(made) == len(CORRUPTED)
+    for member in (FULL, FULL_RAND, HEAD, HEAD_RAND):
+        for name in CORRUPTED:
+            close(again[f"{member.id}/{name}"], found[f"{member.id}/{name}"])
+    made.clear()
+    predict(**job([FULL, FULL_RAND, HEAD, HEAD_RAND], data, weights))
+    assert not made
 
 
 def test_a_sample_of_the_test_split(task, data, weights):
@@ -214,8 +277,7 @@ def test_crops_are_centred(data, task, tmp_path):
     weights = save(tmp_path, members, (3, 12, 12))
     found = predict(**job(members, data, weights))
     part = task.split("a", "test")
-    middle = centre_crop(torch.from_numpy(np.array(part.x)), 12)
-    np.testing.assert_array_equal(middle, part.x[:, :, 2:14, 2:14])
+    middle = torch.from_numpy(np.array(part.x))[:, :, 2:14, 2:14]
     seeds = image_seeds(derive(SEED, "assay", "tiny"), part.rows, "contrast", 1)
     for member in members:
         network = restored(weights, member, (3, 12, 12))
@@ -236,17 +298,22 @@ def test_invariance_arm_is_validated_on_every_domain_of_its_pool(data, task, tmp
     close(found[f"{members[1].id}/val/c"], logits_of(restored(weights, members[1]), task.split("c", "val").x))
 
 
-def test_planted_cue_on_reduced_images(tmp_path):
+@pytest.mark.parametrize("limit", [None, 6])
+def test_planted_cue_on_reduced_images(limit, tmp_path):
     data = tiny.prepare(tmp_path / "cued", classes=2, name="cued")
     fixed = {"arm": "planted_cue", "sources": "a+b", "model": "assay.mlp", "finetune": "scratch"}
     erm, gray = (run(method=method, **fixed) for method in ("erm", "erm_grayscale"))
     weights = save(tmp_path, [erm, gray], (2, 8, 8), classes=2)
-    found = predict(**job([erm, gray], data, weights, ALL, domains=["c"]))
+    found = predict(**job([erm, gray], data, weights, ALL, domains=["c"], max_images=limit))
     assert set(found) == {f"{member.id}/{name}" for member in (erm, gray) for name in ("val/a", "val/b", "test/c")}
     for member in (erm, gray):
         network = restored(weights, member, (2, 8, 8), classes=2)
-        images = reduced(Task(data).split("c", "test").x, member is gray)
+        images = reduced(Task(data).sample("c", "test", limit, SEED).x, member is gray)
+        assert len(images) == (limit or 8)
         close(found[f"{member.id}/test/c"], logits_of(network, images))
+        for domain in "ab":  # validation is never cut
+            images = reduced(Task(data).split(domain, "val").x, member is gray)
+            close(found[f"{member.id}/val/{domain}"], logits_of(network, images))
 
 
 @pytest.mark.parametrize("arm", ["sweep", "invariance", "planted_cue"])
@@ -420,5 +487,22 @@ def test_a_diverged_network_stops_nothing(data, tmp_path):
     found = predict(**job(SWEEP, data, weights, ALL))
     assert np.isnan(found[f"{FULL.id}/test/a"]).all()
     assert np.isnan(found["uniform_soup/test/a"]).all()
+    assert np.isnan(found["last_layer/test/a"]).all()
     assert np.isfinite(found[f"{HEAD.id}/test/a"]).all()
     assert np.isfinite(found["wise_ft-1/test/a"]).all()
+
+
+@pytest.mark.parametrize("diverged", [False, True])
+def test_last_layer_leaves_a_diverged_network_as_it_is(diverged, data, task, tmp_path):
+    """The head of one with features that are not finite stays; any other is refitted."""
+    weights = save(tmp_path, [FULL])
+    stored = load_file(weights / f"{FULL.id}.safetensors")
+    if diverged:
+        body = {name: np.full_like(value, np.inf) for name, value in stored.items() if not name.startswith("head.")}
+        save_file(stored | body, weights / f"{FULL.id}.safetensors")
+    networks = module._Networks([FULL], task, weights, str(weights / "start.safetensors"))
+    clean = module._clean(FULL, task, list(tiny.DOMAINS), None, SEED)
+    ((name, made),) = module._derived(networks, clean, task, {"names": ["last_layer"], "alphas": 3})
+    assert name == "last_layer"
+    for key in ("head.weight", "head.bias"):
+        assert np.array_equal(made.state_dict()[key].numpy(), stored[key]) == diverged

@@ -14,6 +14,7 @@ from reprise.assay.augment import hflip, random_resized_crop
 from reprise.assay.plan import probe_of
 from reprise.assay.planted import METHODS, reduced
 from reprise.assay.tasks import Task
+from reprise.errors import UserError
 from reprise.params import Recipe
 from reprise.seeding import derive
 from reprise.training import fit
@@ -164,6 +165,11 @@ def test_runs_of_one_seed_and_architecture_share_body_and_head(trained, fitted, 
 def test_the_pretrained_head_is_not_used(trained, fitted, starts):
     trained(run())
     assert fitted.start["head.weight"].shape == (3, 64)  # that of the start file has five classes
+
+
+def test_a_start_for_images_of_another_size_is_named(trained):
+    with pytest.raises(UserError, match=r"assay\.cnn was pretrained on images of another size .*16, 16"):
+        trained(run(), "crop")
 
 
 def test_lp_ft_starts_from_the_stored_head(trained, fitted, starts, tmp_path):

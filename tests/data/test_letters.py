@@ -1,4 +1,4 @@
-"""Printed letters, on which the networks are pretrained: 26 classes, both cases, coloured or textured."""
+"""Printed letters, on which the networks are pretrained: 26 classes, both cases, coloured or textured, or inverted."""
 
 import json
 
@@ -41,12 +41,48 @@ def test_letters_come_in_both_cases(letters):
     assert 0.45 < np.mean(drawn < 26) < 0.55
 
 
-def test_letters_are_coloured_or_textured(letters):
-    """Corners show the paper: of one colour in most images, textured in a share of them."""
-    x = np.asarray(letters.arrays["x"]).astype(int)
-    flat = np.abs(x[:, :, 0, :] - x[:, :, :1, 0]).max(axis=(1, 2)) <= 1  # the top row is seldom touched by ink
-    assert 0.7 < flat.mean() < 1 - digits.TEXTURED + 0.05
+def grounds(letters):
+    """Images, and which of them are on black and on white: their border is seldom touched by ink, a texture varies."""
+    x = np.asarray(letters.arrays["x"]).astype(float)
+    border = np.concatenate([x[:, :, 0], x[:, :, -1], x[:, :, :, 0], x[:, :, :, -1]], axis=2)
+    paper = np.median(border, axis=2)
+    return x, (paper == 0).all(1), (paper == 255).all(1)
+
+
+def test_some_letters_are_textured_and_some_inverted(letters):
+    x, black, white = grounds(letters)
+    assert digits.TEXTURED == digits.INVERTED == 0.3
+    assert (black | white).mean() == pytest.approx(0.7, abs=0.05)
+    assert white.sum() / (black | white).sum() == pytest.approx(0.3, abs=0.06)
     assert x.reshape(1000, -1).std(axis=1).min() > 5  # none is blank
+    # Textures are ground and stroke alike: no colour prevails.
+    assert x[~(black | white)].mean() / 255 == pytest.approx(0.5, abs=0.03)
+
+
+def test_other_letters_are_of_one_bright_colour(letters):
+    x, black, white = grounds(letters)
+    ink = np.where(white[:, None, None, None], 255 - x, x)[black | white]
+    brightest = ink.max(axis=(2, 3))
+    # Every pixel has the letter's colour, more or less of it.
+    weight = ink.mean(axis=1, keepdims=True) / brightest.mean(axis=1)[:, None, None, None]
+    assert np.abs(ink - weight * brightest[:, :, None, None]).max() < 2
+    share = brightest / brightest.max(axis=1, keepdims=True)
+    assert 0.29 < share.min() < 0.35  # channels are between 0.3 and 1
+    assert np.median(brightest.max(axis=1)) > 200
+    assert np.median(share.min(axis=1)) < 0.7  # colours, not shades of grey
+    assert np.bincount(brightest.argmax(axis=1), minlength=3).min() > 0.25 * len(ink)
+
+
+def test_inverted_letters_are_inverted_as_a_whole(tmp_path, monkeypatch):
+    """With the same draws, the shares decide alone."""
+    made = {}
+    for inverted in (0.0, 0.3, 1.0):
+        monkeypatch.setattr(digits, "INVERTED", inverted)
+        made[inverted] = np.asarray(prepared(tmp_path / f"letters{inverted}").arrays["x"]).astype(int)
+    assert np.abs(made[1.0] - (255 - made[0.0])).max() <= 1
+    turned = (np.abs(made[0.3] - made[1.0]) <= 1).all(axis=(1, 2, 3))
+    assert 0.15 < turned.mean() < 0.45
+    np.testing.assert_array_equal(made[0.3][~turned], made[0.0][~turned])
 
 
 def test_four_fifths_are_for_training(tmp_path):

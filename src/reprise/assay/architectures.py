@@ -196,37 +196,30 @@ TIMM = (
 
 def imagenet(name: str, shape: tuple[int, ...], classes: int) -> Network:
     """A timm network without its head, random weights; `pretrained` loads ImageNet's."""
-    body = _timm(name).create_model(name, pretrained=False, num_classes=0, global_pool=_pooling(name))
-    return _with_head(body, classes)
+    return _with_head(_timm(name).create_model(name, pretrained=False, num_classes=0), classes)
 
 
-def pretrained(name: str) -> Network:
-    """A timm network with its ImageNet weights and its 1,000-class head. Downloads them once."""
+def pretrained(name: str) -> tuple[Network, nn.Module]:
+    """A timm network with its ImageNet weights and a new head, and the whole network as released, 1,000 classes.
+
+    Each pools as it was trained to. The release asks for mean pooling, which transformers of its timm ignore, too.
+    Downloads the weights once.
+    """
     timm = _timm(name)
     try:
         whole = timm.create_model(name, pretrained=True)
-        body = timm.create_model(name, pretrained=True, num_classes=0, global_pool=_pooling(name))
-    except (OSError, RuntimeError) as failure:
+        body = timm.create_model(name, pretrained=True, num_classes=0)
+    except OSError as failure:
         raise UserError(
             f"the ImageNet weights of {name} cannot be had ({failure}): check the network, or fill the Hugging Face "
             "cache on a machine that has one"
         ) from None
-    network = _with_head(body, whole.num_classes)
-    head = whole.get_classifier()
-    head = head[0] if isinstance(head, tuple) else head  # DeiT has a second head, for its distillation token
-    if isinstance(head, nn.Linear):
-        network.head.load_state_dict(head.state_dict())
-    return network
+    return _with_head(body, whole.num_classes), whole.eval()
 
 
 def _with_head(body: Any, classes: int) -> Network:
     settings = body.pretrained_cfg
     return Network(body, body.num_features, classes, (tuple(settings["mean"]), tuple(settings["std"])))
-
-
-def _pooling(name: str) -> str:
-    """The paper pools by the mean; DeiT's two tokens are averaged by timm itself."""
-    return "token" if name.startswith("deit_base_distilled") else "avg"
 
 
 def _timm(name: str) -> Any:

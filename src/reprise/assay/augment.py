@@ -260,12 +260,3 @@ def _boxes(
     top = torch.where(found, (free[0] * (rows - height + 1)).floor(), (rows - height) // 2)
     left = torch.where(found, (free[1] * (columns - width + 1)).floor(), (columns - width) // 2)
     return top, left, height, width
-
-
-def centre_crop(x: Images, size: int) -> Float[Tensor, "n 3 size size"]:
-    """The middle `size` x `size` pixels; UserError for smaller images."""
-    height, width = x.shape[2:]
-    if min(height, width) < size:
-        raise UserError(f"images of {height} x {width} pixels are too small for a crop of {size}: resize them first")
-    top, left = (height - size) // 2, (width - size) // 2
-    return x[:, :, top : top + size, left : left + size]

@@ -1,8 +1,8 @@
 """Every measurement of a task, from the stored logits alone: metrics, label-free estimates, their standard errors.
 
 A row's `shift` is id (the validation or test split of a source), ood (the test split of another domain) or corrupted;
-rows of the sweep's networks carry standard errors. A network whose logits are not finite on validation has diverged: it
-has one row, `diverged`, and no other.
+rows of the sweep's networks carry standard errors. A network whose logits are not all finite has diverged: it has one
+row, `diverged`, and no other.
 """
 
 from collections.abc import Iterator, Mapping
@@ -35,8 +35,8 @@ class Labels:
         if kind == "val":
             return self.task.split(rest[0], "val").y
         domain = {"test": rest[0], "corrupted": source, "adversarial": rest[-1]}[kind]
-        y = self.task.sample(domain, "test", self.max_images, self.seed).y
-        return y[: self.attacked] if kind == "adversarial" else y
+        n = self.attacked if kind == "adversarial" else self.max_images
+        return self.task.sample(domain, "test", n, self.seed).y
 
 
 def evaluate(members: list[Run], logits: Logits, labels: Labels, *, draws: int, seed: int) -> Iterator[Row]:
@@ -71,7 +71,8 @@ def evaluate(members: list[Run], logits: Logits, labels: Labels, *, draws: int, 
         name, sets = next(iter((run, logits[run]) for run in sound))
         yield sound[name] | _agreement(f"val/{first.sources}", sets, labels, seed)
         sweep = [run.id for run in members if run.arm == "sweep" and run.id in sound]
-        yield from _estimates(first.sources, [sound[run] for run in sweep], [logits[run] for run in sweep], labels)
+        if sweep:
+            yield from _estimates(first.sources, [sound[run] for run in sweep], [logits[run] for run in sweep], labels)
 
 
 def _agreement(name: str, sets: Mapping[str, np.ndarray], labels: Labels, seed: int) -> Row:
@@ -115,16 +116,18 @@ def _set_rows(
 
 
 def _estimates(source: str, about: list[Row], logits: list[Mapping[str, np.ndarray]], labels: Labels) -> Iterator[Row]:
-    """Estimates of the OOD error that need no OOD label (Sec. 8): ATC, DoC, agreement on the line, no change."""
+    """Estimates of the OOD error that need no OOD label (Sec. 8): ATC, DoC, agreement on the line, no change.
+
+    All know the same of ID data: the logits and labels of the validation split.
+    """
     val, test = f"val/{source}", f"test/{source}"
     known, y_val = np.stack([sets[val] for sets in logits]), labels(val, source)
-    held, y_test = np.stack([sets[test] for sets in logits]), labels(test, source)
-    unchanged = estimators.unchanged(held, y_test)
+    unchanged = estimators.unchanged(known, y_val)
     for name in logits[0]:
         if not name.startswith("test/") or name == test:
             continue
         shifted = np.stack([sets[name] for sets in logits])
-        agreed = estimators.agreement_on_the_line(held.argmax(-1), shifted.argmax(-1), 1.0 - unchanged)
+        agreed = estimators.agreement_on_the_line(known.argmax(-1), shifted.argmax(-1), 1.0 - unchanged)
         found = {
             "estimate_atc": estimators.atc(known, y_val, shifted),
             "estimate_doc": estimators.doc(known, y_val, shifted),

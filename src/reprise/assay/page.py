@@ -57,17 +57,29 @@ PAGE = Page(
             "transfer, on architectures and on head-only training are limited by it.",
         ),
         (
+            "Letters: twice as many in half as many passes, one cycle of the learning rate, three in ten inverted",
+            "With a constant rate and every second letter inverted, networks began weaker and already indifferent to "
+            "polarity, and strong augmentation helped in fewer comparisons than the specification's pilots found.",
+        ),
+        (
             "About 100 steps of fine-tuning, one learning rate per strategy, two augmentations, two amounts of data",
             "The paper's grid has 10 and 100 epochs, two rates, four augmentations and three amounts of data.",
         ),
         (
-            "Gradient steps on the cross-entropy (PGD) in place of APGD on the DLR loss at the default scale",
-            "APGD with its 100 steps is for larger scales. Sizes are chosen so that the error of these networks rises "
-            "clearly; a weak attack understates adversarial error.",
+            "Gradient steps on the cross-entropy in place of APGD on the DLR loss at the default scale",
+            "One step for the small radius (FGSM), five for the large one (PGD); APGD with its 100 steps is for larger "
+            "scales. Sizes are chosen so that the error of these networks rises clearly; a weak attack understates "
+            "adversarial error.",
         ),
         (
             "Six types of corruption at three severities in place of 17 at five, at the default scale",
             "The other types were designed for photographs of 224 pixels.",
+        ),
+        (
+            "The planted cue: the loss is not divided by the penalty's weight",
+            "IRM's own code divides it. Adam does not notice that, but the weight decay beside it does, and the "
+            "network ends as a constant, which under the reversed cue looks like a success. A check that IRM and VREx "
+            "have learned something on their training environments guards against it.",
         ),
         (
             "Environments for demographic disparity in closed form",

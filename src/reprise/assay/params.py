@@ -13,6 +13,19 @@ Length = Annotated[str, Field(pattern=r"^[1-9]\d* (steps|epochs)$", description=
 Rate = Annotated[float, Field(gt=0.0, le=1.0, description="constant learning rate of Adam")]
 Regime = Annotated[str, Field(pattern=r"^(full|fewshot_[1-9]\d*)$", description="all images, or k per class")]
 Strategy = Literal["full", "head"]
+# The names of the registries, which import torch; a test keeps them equal.
+Augment = Literal[
+    "identity", "random_color", "random_color_as_code", "random_augment", "augmix", "standard", "rand", "blur",
+    "gaussian_noise", "pixelate", "sharpen", "grayscale", "hflip", "color_jitter",
+]  # fmt: skip
+Method = Literal[
+    "erm", "group_dro", "irm", "vrex", "coral", "sd", "mixup", "fishr", "eqrm", "andmask", "ib_irm", "causirl",
+]  # fmt: skip
+Corruption = Literal[
+    "gaussian_noise", "shot_noise", "impulse_noise", "speckle_noise", "defocus_blur", "motion_blur", "zoom_blur",
+    "gaussian_blur", "snow", "fog", "spatter", "brightness", "contrast", "saturate", "elastic_transform", "pixelate",
+    "jpeg_compression",
+]  # fmt: skip
 
 
 class Upstream(Section):
@@ -27,7 +40,7 @@ class Grid(Section):
 
     regimes: Annotated[list[Regime], Field(min_length=1)]
     finetune: Annotated[list[Strategy], Field(min_length=1)]
-    augment: Names
+    augment: Annotated[list[Augment], Field(min_length=1)]
     lengths: Annotated[list[Length], Field(min_length=1)]
     lr: dict[Strategy, Annotated[list[Rate], Field(min_length=1)]]
     batch_size: PositiveInt
@@ -55,10 +68,10 @@ class Strategies(Section):
 class Invariance(Section):
     """Methods for several training environments, on pooled domains: each held-out domain is the target once."""
 
-    methods: list[str]
+    methods: Annotated[list[Method], Field(min_length=1)]
     architectures: Names
     draws: Annotated[PositiveInt, Field(description="hyperparameter draws per method; the first is the default")]
-    augment: str
+    augment: Augment
     length: Length
     lr: Rate
     batch_size: PositiveInt
@@ -69,7 +82,7 @@ class PlantedCue(Section):
 
     train: Names
     test: str
-    methods: dict[str, list[NonNegativeInt]]
+    methods: dict[Literal["erm_grayscale"] | Method, list[NonNegativeInt]]
     steps: PositiveInt
     lr: Rate
     l2: NonNegativeFloat
@@ -106,11 +119,17 @@ class AttackSettings(Section):
     eps: Annotated[float, Field(gt=0.0, description="radius, for pixels in [0, 1]")]
     steps: PositiveInt
 
+    @model_validator(mode="after")
+    def _one_step(self) -> Self:
+        if self.method == "fgsm" and self.steps != 1:
+            raise ValueError(f"fgsm makes one step: set steps to 1 instead of {self.steps}, or take pgd")
+        return self
+
 
 class Evaluation(Section):
     """What every network of the sweep is judged on, beside its own and the other domains' test splits."""
 
-    corruptions: list[str]
+    corruptions: list[Corruption]
     severities: list[Annotated[int, Field(ge=1, le=5)]]
     attacks: dict[str, AttackSettings]
     attacked: Annotated[PositiveInt, Field(description="test images per domain that are attacked")]
@@ -145,7 +164,22 @@ class Params(Section):
     def _consistent(self) -> Self:
         if absent := [name for name in self.datasets if name not in self.tasks]:
             raise ValueError(f"datasets names {absent}, but tasks describes only {sorted(self.tasks)}")
-        blocks: dict[str, Section] = {"": self, "sweep.": self.sweep, "evaluation.": self.evaluation}
+        if "full" not in self.sweep.finetune and self.strategies.names:
+            raise ValueError("strategies are made from fully fine-tuned networks: name full in sweep.finetune, or none")
+        if "head" not in self.sweep.finetune and "lp_ft" in self.strategies.names:
+            raise ValueError("strategies.names: lp_ft starts from a fitted head, so name head in sweep.finetune")
+        if "erm" not in self.invariance.methods:
+            raise ValueError("invariance.methods must hold erm, which the others are compared with")
+        if strange := sorted(set(self.invariance.architectures) - set(self.architectures)):
+            raise ValueError(
+                f"invariance.architectures names {strange}, which are not pretrained: not in architectures"
+            )
+        blocks: dict[str, Section] = {
+            "": self,
+            "sweep.": self.sweep,
+            "evaluation.": self.evaluation,
+            "invariance.": self.invariance,
+        }
         for where, block in blocks.items():
             for name, value in block:
                 if isinstance(value, list) and len(set(value)) != len(value):

@@ -1,16 +1,17 @@
 """Logits of every network on everything it is judged on, once; every metric is computed from them later.
 
-One job applies the runs of one (sources, architecture, seed); they share the corrupted images, and those with a frozen
-body share its features. A job's arrays, float16 (n, classes), are `<run>/<set>`, the sets being
+One job applies the runs of one (sources, architecture, seed); those with a frozen body share its features. A
+job's arrays, float16 (n, classes), are `<run>/<set>`, the sets being
 
     val/<domain>, test/<domain>            of the sources and of the task's test domains
     corrupted/<type>/<severity>            the source's test split, arm `sweep` only
-    adversarial/<attack>/<domain>          the first `attacked` of a sample of each test split, arm `sweep` only
+    adversarial/<attack>/<domain>          a sample of `attacked` images of each test split, arm `sweep` only
 
 `<strategy>/<set>` are the networks derived from finished runs: WiSE-FT, soups and last-layer retraining.
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,6 @@ from torch import Tensor
 from reprise import architectures, jobs
 from reprise.assay.architectures import as_input, device, features_of
 from reprise.assay.attacks import Attack, perturb
-from reprise.assay.augment import centre_crop
 from reprise.assay.corruptions import corrupt, image_seeds
 from reprise.assay.plan import Run
 from reprise.assay.planted import GRAYSCALE, reduced
@@ -32,7 +32,7 @@ from reprise.errors import UserError
 from reprise.seeding import derive
 
 Weights = dict[str, np.ndarray]
-Sets = dict[str, Tensor]  # name -> images (n, c, h, w), uint8 or float
+Sets = dict[str, Callable[[], np.ndarray]]  # name -> images (n, c, h, w), read or made when they are needed
 
 
 def predict(
@@ -76,7 +76,7 @@ def predict(
         logits = dict(_logits(network, sets, cache))
         if judge and whole:
             logits |= judge.attacked(network)
-        arrays = {f"{run.id}/{name}": value.astype(np.float16) for name, value in logits.items()}
+        arrays = {f"{run.id}/{name}": _half(value) for name, value in logits.items()}
         if done:
             done.parent.mkdir(parents=True, exist_ok=True)
             np.savez(done.with_suffix(".tmp.npz"), **arrays)  # type: ignore[arg-type]
@@ -84,25 +84,35 @@ def predict(
         found |= arrays
     if first.arm == "sweep" and strategies["names"]:
         for name, network in _derived(networks, clean, task, strategies):
-            found |= {f"{name}/{key}": value.astype(np.float16) for key, value in _logits(network, clean, None)}
+            found |= {f"{name}/{key}": _half(value) for key, value in _logits(network, clean, None)}
     return found
+
+
+def _half(logits: np.ndarray) -> np.ndarray:
+    """For storage: large logits of a sound network must not become infinite."""
+    return np.clip(logits, -6e4, 6e4).astype(np.float16)
 
 
 def _clean(run: Run, task: Task, domains: list[str], limit: int | None, seed: int, grayscale: bool = False) -> Sets:
     """Validation images of the sources (of every domain, for the invariance arm), test images of all domains."""
     if run.arm == "planted_cue":
-        names = [*(f"val/{name}" for name in run.domains), *(f"test/{name}" for name in domains)]
-        splits = {name: task.split(*name.split("/")[::-1]) for name in names}
-        return {name: torch.from_numpy(reduced(split.x, grayscale)) for name, split in splits.items()}
+        splits = {f"val/{name}": task.split(name, "val") for name in run.domains}
+        splits |= {f"test/{name}": task.sample(name, "test", limit, seed) for name in domains}
+        return {name: partial(reduced, split.x, grayscale) for name, split in splits.items()}
     validated = domains if run.arm == "invariance" else run.domains
     sets = {f"val/{name}": task.split(name, "val") for name in validated}
     sets |= {f"test/{name}": task.sample(name, "test", limit, seed) for name in dict.fromkeys([*run.domains, *domains])}
-    return {name: _images(split, run.crop) for name, split in sets.items()}
+    return {name: partial(_centred, split, run.crop) for name, split in sets.items()}
 
 
-def _images(split: Split, crop: int | None) -> Tensor:
-    x = torch.from_numpy(np.array(split.x))  # a copy: maps are read-only
-    return centre_crop(x, crop) if crop else x
+def _centred(split: Split, crop: int | None) -> np.ndarray:
+    """The images, or a view of their middles: what lies on disk stays there."""
+    if crop is None:
+        return split.x
+    top, left = ((side - crop) // 2 for side in split.x.shape[2:])
+    if min(top, left) < 0:
+        raise UserError(f"images of {split.x.shape[2:]} pixels are too small for crops of {crop}: enlarge image_size")
+    return split.x[:, :, top : top + crop, left : left + crop]
 
 
 class _Networks:
@@ -125,7 +135,7 @@ class _Networks:
             shape = (2, shape[1] // 2, shape[2] // 2)
         network = architectures.build(run.model, shape, self.task.classes)
         network.load_state_dict(weights)
-        return network.to(device()).eval()
+        return network.requires_grad_(False).to(device()).eval()  # attacks need the images' gradient alone
 
     def __getitem__(self, run: Run) -> Any:
         return self.restored(self.weights(run))
@@ -139,37 +149,39 @@ def _logits(network: Any, sets: Sets, frozen: dict[str, Tensor] | None) -> Itera
     """Logits of each set; `frozen` keeps the features of a body that several runs share."""
     for name, images in sets.items():
         if frozen is None:
-            features = features_of(network, images)
+            features = features_of(network, images())
         else:
             if name not in frozen:
-                frozen[name] = features_of(network, images)
+                frozen[name] = features_of(network, images())
             features = frozen[name]
         with torch.inference_mode():
             yield name, network.head(features).float().cpu().numpy()
 
 
 class _Judge:
-    """Corrupted images of the source and images to attack, prepared once for all runs of a job."""
+    """Corrupted images of the source, made anew for each network (they are cheap, and many), and images to attack."""
 
     def __init__(self, run: Run, task: Task, clean: Sets, evaluation: dict[str, Any], seed: int) -> None:
         self.seed = seed
         two = {"loss": "ce"} if task.classes < 3 else {}  # the DLR loss compares three classes (Sec. 4)
         self.attacks = {name: Attack(**(settings | two)) for name, settings in evaluation["attacks"].items()}
-        source = task.sample(run.sources, "test", evaluation["max_images"], seed)
-        images = clean[f"test/{run.sources}"]
-        self.corrupted: Sets = {}
-        for kind in evaluation["corruptions"]:
-            for severity in evaluation["severities"]:
-                seeds = image_seeds(derive(seed, "assay", task.data.name), source.rows, kind, severity)
-                self.corrupted[f"corrupted/{kind}/{severity}"] = corrupt(
-                    images.to(device()), kind, severity, seeds
-                ).cpu()
-        self.victims = {}
-        for name, images in clean.items():
-            if name.startswith("test/"):
-                domain = name.removeprefix("test/")
-                y = task.sample(domain, "test", evaluation["max_images"], seed).y
-                self.victims[domain] = (images[: evaluation["attacked"]], torch.from_numpy(y[: evaluation["attacked"]]))
+        self.rows = task.sample(run.sources, "test", evaluation["max_images"], seed).rows
+        self.images, self.purpose = clean[f"test/{run.sources}"], derive(seed, "assay", task.data.name)
+        self.corrupted: Sets = {
+            f"corrupted/{kind}/{severity}": partial(self._corrupted, kind, severity)
+            for kind in evaluation["corruptions"]
+            for severity in evaluation["severities"]
+        }
+        domains = [name.removeprefix("test/") for name in clean if name.startswith("test/")]
+        samples = {domain: task.sample(domain, "test", evaluation["attacked"], seed) for domain in domains}
+        self.victims = {
+            domain: (torch.from_numpy(np.array(_centred(sample, run.crop))), torch.from_numpy(sample.y))
+            for domain, sample in samples.items()
+        }
+
+    def _corrupted(self, kind: str, severity: int) -> np.ndarray:
+        seeds = image_seeds(self.purpose, self.rows, kind, severity)
+        return corrupt(torch.from_numpy(np.array(self.images())).to(device()), kind, severity, seeds).cpu().numpy()
 
     def attacked(self, network: Any) -> dict[str, np.ndarray]:
         """Logits of the perturbed images, all domains in one pass."""
@@ -190,9 +202,10 @@ def _derived(networks: _Networks, clean: Sets, task: Task, settings: dict[str, A
     """Networks made of finished ones, by name: `wise_ft-<alpha>`, `uniform_soup`, `greedy_soup`, `last_layer`.
 
     WiSE-FT (Wortsman et al. 2022) goes from the pretrained body with its fitted head (alpha 0) to LP-FT (alpha 1),
-    whose head starts from the same one. Soups average the fully fine-tuned runs of the first regime; the greedy one
-    adds them in the order of their validation accuracy as long as it does not fall. The last layer is refitted on the
-    validation split, which the features were not fitted to (Kirichenko et al. 2023, without their balanced groups).
+    whose head starts from the same one. Soups average the fully fine-tuned runs (LP-FT among them) of the first regime
+    and augmentation; the greedy one adds them in the order of their validation accuracy as long as it does not fall.
+    The last layer is refitted on the validation split, which the features were not fitted to (Kirichenko et al. 2023,
+    without their balanced groups).
     """
     names = settings["names"]
     if "wise_ft" in names:
@@ -203,7 +216,8 @@ def _derived(networks: _Networks, clean: Sets, task: Task, settings: dict[str, A
     val = f"val/{full.sources}"
     y = task.split(full.sources, "val").y
     if "soups" in names:
-        runs = [run for run in networks.members if run.finetune == "full" and run.regime == full.regime]
+        alike = [run for run in networks.members if (run.regime, run.augment) == (full.regime, full.augment)]
+        runs = [run for run in alike if run.finetune in ("full", "lp_ft")]
         ingredients = [networks.weights(run) for run in runs]
         yield "uniform_soup", networks.restored(average(ingredients))
 
@@ -214,8 +228,9 @@ def _derived(networks: _Networks, clean: Sets, task: Task, settings: dict[str, A
         yield "greedy_soup", networks.restored(greedy_soup(ingredients, accuracy))
     if "last_layer" in names:
         network = networks[full]
-        features = features_of(network, clean[val]).cpu().numpy()
-        network.head.weight.data, network.head.bias.data = refit(features, y, task.classes)
+        features = features_of(network, clean[val]()).cpu().numpy()
+        if np.isfinite(features).all():  # else it diverged and stays as it is
+            network.head.weight.data, network.head.bias.data = refit(features, y, task.classes)
         yield "last_layer", network.to(device())
 
 

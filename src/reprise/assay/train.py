@@ -52,8 +52,9 @@ def train(
     )  # fmt: skip
     if this.arm == "invariance":
         env = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
-        inner = _drawn(this, network, len(parts), recipe.epochs * -(-len(y) // this.batch_size))
-        recipe = recipe.model_copy(update={"lr": this.lr * invariance.learning_rates(this.draw + 1, 0)[this.draw]})
+        steps = recipe.epochs * -(-len(y) // this.batch_size)
+        inner = _drawn(this, network, environments=len(parts), steps=steps, seed=seed)
+        recipe = recipe.model_copy(update={"lr": this.lr * invariance.learning_rates(this.draw + 1, seed)[this.draw]})
         objective = Augmented(inner, this)
         fit(network, objective, {"x": x, "y": y, "env": env}, recipe, seed=draw, groups=env)
         return state(network)
@@ -140,9 +141,9 @@ def _head_only(run: Run, network: Any, x: np.ndarray, y: np.ndarray, recipe: Rec
         fit(Frozen(network), Augmented(None, run), {"x": x, "y": y}, recipe, seed=draw)
 
 
-def _drawn(run: Run, network: nn.Module, environments: int, steps: int) -> invariance.Erm:
+def _drawn(run: Run, network: nn.Module, *, environments: int, steps: int, seed: int) -> invariance.Erm:
     """The method's objective with the hyperparameters of the run's draw."""
-    (*_, hyperparameters) = invariance.draws(run.method, run.draw + 1, 0)
+    (*_, hyperparameters) = invariance.draws(run.method, run.draw + 1, seed)
     return invariance.objective(run.method, network, environments=environments, steps=steps, **hyperparameters)
 
 

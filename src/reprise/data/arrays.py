@@ -5,7 +5,7 @@ The card holds the format's version, the arrays' shapes, dtypes and sha256, the 
 whatever else a data set wants to say. It is written with sorted keys and no timestamps: equal data, equal card.
 
 By convention `x` is uint8 images (n, 3, h, w) or float32 table features (n, d), not standardised, and `labels` is
-uint8 (n, k) with `label_names`.
+uint8 (uint16 for many classes) (n, k) with `label_names`.
 """
 
 import hashlib

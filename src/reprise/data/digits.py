@@ -35,7 +35,7 @@ from reprise.seeding import derive
 DOMAINS = ("pen", "font", "texture", "color", "outline", "rotated")
 SIZE = 16
 SHARES = {"train": 0.6, "val": 0.1, "test": 0.3}  # more test images than the paper's 10 %, since there are few
-TEXTURED, INVERTED = 0.3, 0.3  # shares of the letters
+TEXTURED, INVERTED = 0.15, 0.3  # shares of the letters
 LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
 
 Gray = Float[np.ndarray, "n h w"]
@@ -61,17 +61,18 @@ def digits(raw: Path, out: Path, options: Options, *, seed: int) -> None:
 
 
 def letters(raw: Path, out: Path, options: Options, *, seed: int) -> None:
-    """Write `data/prepared/letters`: n printed letters of both cases, in bright colours on black, or as textures.
+    """Write `data/prepared/letters`: n printed letters of both cases, coloured on black or on colour, or as textures.
 
-    Only some are inverted: if dark-on-light were as common as light-on-dark, every network would begin with what strong
-    augmentation is there to teach.
+    Light on dark prevails: if dark on light were as common, every network would begin with what strong augmentation is
+    there to teach.
     """
     rng = np.random.default_rng(derive(seed, "letters"))
     drawn = rng.integers(len(glyphs.LETTERS), size=options.n)
     strokes = glyphs.render([glyphs.LETTERS[k] for k in drawn], rng, SIZE)
     textured = rng.random(options.n) < TEXTURED
-    coloured = strokes[:, None] * rng.uniform(0.3, 1.0, (options.n, 3, 1, 1)).astype(np.float32)
-    x = np.where(textured[:, None, None, None], _texture(strokes, rng), coloured)
+    on_black = strokes[:, None] * rng.uniform(0.3, 1.0, (options.n, 3, 1, 1)).astype(np.float32)
+    x = np.where((rng.random(options.n) < 0.5)[:, None, None, None], on_black, _color(strokes, rng))
+    x = np.where(textured[:, None, None, None], _texture(strokes, rng), x)
     inverted = rng.random(options.n) < INVERTED
     x[inverted] = 1 - x[inverted]
     n_train = round(0.8 * options.n)

@@ -31,7 +31,8 @@ def upstream(frame: pd.DataFrame, models: pd.DataFrame) -> list[Row]:
     per_pair = _accuracy_per_pair(sweep(frame))
     per_pair = per_pair[per_pair["model"].isin(models["model"])]
     errors = models.set_index("model")
-    variants = {"": "error"} | {f"_{str(c).removesuffix('_error')}": c for c in errors if str(c).endswith("_error")}
+    variants = {"": "error"} if "error" in errors else {}
+    variants |= {f"_{str(c).removesuffix('_error')}": str(c) for c in errors if str(c).endswith("_error")}
     rows: list[Row] = []
     for dataset, members in [*per_pair.groupby("dataset", sort=True), ("all", per_pair)]:
         by_model = members.groupby("model", sort=True)
