@@ -39,10 +39,10 @@ BOUNDS = {
     "full-beats-head": (ABOVE, None, "interval"),
     "head-little-data": (0.0, None, "interval"),
     "four-shapes": (3.0, None, "as measured"),
-    "no-decreasing": (None, 0.1, "as measured"),
+    "no-decreasing": (None, 0.05, "as measured"),
     "trade-off-by-a-cue": (None, BELOW, "interval"),
     "reduce-id-error": (0.0, None, "as measured"),
-    "erm-on-par": (None, 0.01, "as measured"),
+    "erm-on-par": (None, 0.01, "mean"),
     "doc-estimate": (0.0, None, "as measured"),
     "wise-ft": (0.0, None, "as measured"),
     # Specification, Section 6: the acceptance tests
@@ -169,8 +169,8 @@ def test_a_laptop_measures_what_it_can(laptop, name):
     found = BY_ID[name].measure(laptop)
     if name in ELSEWHERE:
         assert found == {}
-    elif BY_ID[name].rule == "every seed":
-        assert set(found) == {0, 1, 2}
+    elif BY_ID[name].rule in ("every seed", "mean"):
+        assert set(found) == {0, 1, 2}  # three seeds, or three held-out domains
         assert all(math.isfinite(value) for value in found.values())
     else:
         assert isinstance(found, Measured)
@@ -234,12 +234,12 @@ def best_other(x, half=0.0):
 
 
 def by_regime(x):
-    """The best augmentation gains so much more at ten images per class; other ones are best there and with all."""
+    """Augmentations gain on average so much more at ten images per class; others are best there than with all."""
     gains = {
-        ("augmix", "fewshot_10"): x + 0.1,
-        ("random_color", "fewshot_10"): x + 0.05,
-        ("random_color", "full"): 0.1,
-        ("augmix", "full"): 0.02,
+        ("augmix", "fewshot_10"): x + 0.16,
+        ("random_color", "fewshot_10"): x,
+        ("random_color", "full"): 0.2,
+        ("augmix", "full"): -0.04,
         ("augmix", "all"): 0.9,
     }
     keys = {"factor": "augment", "baseline": "identity", "of": "ood_error", "over": "tasks", "dataset": "all"}
@@ -315,6 +315,23 @@ def cue(method, metric="reversed_accuracy"):
     return lambda x: planted(method, x, x, x, metric=metric)
 
 
+def learned(method):
+    """So right under the reversed cue, and a seed that has learned its training environments just so."""
+    return lambda x: [*cue(method)(x), *planted(method, measures.LEARNED, 0.7, 0.9, metric="id_accuracy")]
+
+
+def held_out(x, spread=0.001):
+    """CORAL is the best on average over three held-out domains; IRM on one of them, and by other rules."""
+    chosen = {"coral": (x - spread, x, x + spread), "irm": (x + 0.5, x - 0.6, x - 0.6)}
+    rows = [
+        row("invariance", "minus_erm", value, method=method, test=domain, selection="training_domain")
+        for method, values in chosen.items()
+        for domain, value in zip(DOMAINS, values, strict=False)
+    ]
+    rows += [row("invariance", "minus_erm", 0.9, method="irm", test="pen", selection="oracle")]
+    return [*rows, *averaged("invariance", "minus_erm", 0.8, method="irm", selection="training_domain")]
+
+
 def others(x):
     """SD lies so far from ERM."""
     return [*planted("erm", 0.1, 0.1), *planted("sd", 0.1 + x, 0.1 - x), *planted("coral", 0.1, 0.1)]
@@ -354,18 +371,10 @@ ROWS = {
     "full-beats-head": (mean(*MATCHED, -1.0, regime="full", of="ood_error", **FULL), 0.02, (-0.02,)),
     "head-little-data": (over_tasks(*MATCHED, regime="fewshot_10", of="ood_error", **FULL), 0.02, (-0.02,)),
     "four-shapes": (four, 3, (2, 0)),
-    "no-decreasing": (share, 0.1, (0.11,)),
+    "no-decreasing": (share, 0.05, (0.06,)),
     "trade-off-by-a-cue": (colored, -0.3, (0.1,)),
     "reduce-id-error": (regrets("random", "id_val"), 0.1, (-0.01,)),
-    "erm-on-par": (
-        lambda x: [
-            *averaged("invariance", "minus_erm", x, method="coral", selection="training_domain"),
-            *averaged("invariance", "minus_erm", x - 0.2, method="irm", selection="training_domain"),
-            *averaged("invariance", "minus_erm", 0.9, method="irm", selection="oracle"),
-        ],
-        0.005,
-        (0.02,),
-    ),
+    "erm-on-par": (held_out, 0.005, (0.02,)),
     "doc-estimate": (errors("unchanged", "doc"), 0.1, (-0.1,)),
     "wise-ft": (
         difference((*MATCHED, TUNED | {"level": "lp_ft"}), (*MATCHED, TUNED | {"level": "wise_ft_0.5"})),
@@ -409,8 +418,8 @@ ROWS = {
             1.0, (0.98,)),
     "a18-erm": (cue("erm"), 0.1, (0.3,)),
     "a18-others": (others, 0.01, (0.06,)),
-    "a18-irm": (cue("irm"), 0.5, (0.3,)),
-    "a18-vrex": (cue("vrex"), 0.5, (0.4,)),
+    "a18-irm": (learned("irm"), 0.5, (0.3,)),
+    "a18-vrex": (learned("vrex"), 0.5, (0.4,)),
     "a18-grayscale": (cue("erm_grayscale"), 0.7, (0.6,)),
     "a18-irm-learned": (cue("irm", "id_accuracy"), 0.7, (0.5,)),
     "a18-vrex-learned": (cue("vrex", "id_accuracy"), 0.7, (0.5,)),
@@ -492,18 +501,15 @@ def test_other_claims_stay_on_their_data_set_where_photographs_are(name):
 @pytest.mark.parametrize(
     ("name", "of"), [("augmentation-helps", "ood_error"), ("augmentation-corruptions", "corrupted_error")]
 )
-def test_augmentation_of_photographs_is_the_best_against_none(name, of):
+def test_augmentation_of_photographs_is_the_mean_against_none(name, of):
     keys = {"factor": "augment", "baseline": "identity", "regime": "all", "of": of, "over": "tasks", "dataset": "all"}
     digits = averaged(*MATCHED, 0.02, regime="all", of=of, **AUGMENT)
-    paper = [
-        one
-        for k, level in enumerate(measures.AUGMENTATIONS)
-        for one in averaged(*MATCHED, k - 1.1, level=level, **keys)
-    ]
+    ends = {"random_color": (-1.1, -1.2, -1.0), "random_augment": (-0.1, -0.3, 0.4), "augmix": (0.6, 0.0, 0.9)}
+    paper = [one for level, values in ends.items() for one in averaged(*MATCHED, *values, level=level, **keys)]
     rand = averaged(*MATCHED, -5.0, level="rand", **keys)  # none of the paper's
     assert decided(name, lambda x: x, [*digits, *paper, *rand])["value"] == pytest.approx(-0.02)
     found = decided(name, lambda x: x, [*digits, *paper, *rand, photographs()])
-    assert (found["value"], found["ci_low"], found["ci_high"]) == pytest.approx((1.1, 1.05, 1.15))
+    assert (found["value"], found["ci_low"], found["ci_high"]) == pytest.approx((0.2, -0.1, 0.5))
     assert decided(name, lambda x: x, [*digits, *rand, photographs()])["value"] == pytest.approx(-0.02)
 
 
@@ -523,6 +529,30 @@ def test_an_interval_across_the_bound_is_inconclusive(name):
     rows, good, bad = ROWS[name]
     for value in (good, *bad):
         assert decided(name, rows, value, 1.0)["verdict"] == INCONCLUSIVE
+
+
+def test_held_out_domains_are_the_seeds_of_the_comparison_with_erm():
+    """Their spread decides with their mean; a single one decides nothing, on whichever side of the bound it lies."""
+    for value in (0.005, 0.02):
+        entry = decided("erm-on-par", held_out, value, 0.1)
+        assert (entry["verdict"], entry["seeds"]) == (INCONCLUSIVE, 3)
+        assert entry["ci_low"] < 0.01 < entry["ci_high"]
+        alone = [one for one in held_out(value) if one["test_domain"] == "font"]  # CORAL's is the greatest there, too
+        entry = decided("erm-on-par", lambda x: x, alone)
+        assert (entry["verdict"], entry["seeds"]) == (INCONCLUSIVE, 1)
+        assert entry["value"] == pytest.approx(value)
+
+
+@pytest.mark.parametrize("name", ["a18-irm", "a18-vrex"])
+def test_a_constant_network_does_not_withstand_the_cue(name):
+    """It is right half of the time under the reversed cue, too, which would keep both bounds."""
+    method = name.removeprefix("a18-")
+    rows = [*cue(method)(0.5), *planted(method, 0.5, 0.5, 0.5, metric="id_accuracy")]
+    entry = decided(name, lambda x: x, rows)
+    assert (entry["value"], entry["verdict"]) == (0.0, NOT_REPRODUCED)
+    one = [*cue(method)(0.5), *planted(method, 0.7, 0.7, 0.5, metric="id_accuracy")]
+    entry = decided(name, lambda x: x, one)
+    assert (entry["worst"], entry["verdict"]) == (0.0, INCONCLUSIVE)
 
 
 @pytest.mark.parametrize("name", [name for name in ROWS if BOUNDS[name][2] == "every seed"])

@@ -1,6 +1,7 @@
 """Measurements: rows as the analyses expect them, values equal to metrics computed by hand from the logits."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.special import log_softmax, softmax
 
@@ -209,13 +210,14 @@ def test_values_of_strategies(table, labels, logits):
 
 
 def test_estimates_of_ood_error(table, labels, logits):
-    """From ID validation (ATC, DoC) and ID test (agreement, no change); for the sweep's networks alone."""
-    y_val, y_test = labels("val/a", "a"), labels("test/a", "a")
+    """All from ID validation, as if there were no ID test split; for the sweep's networks alone."""
+    y_val = labels("val/a", "a")
     stacks = {name: np.stack([logits[member.id][name] for member in MEMBERS]) for name in CLEAN}
-    accuracy = (stacks["test/a"].argmax(-1) == y_test).mean(1)
+    accuracy = (stacks["val/a"].argmax(-1) == y_val).mean(1)
+    assert (accuracy != (stacks["test/a"].argmax(-1) == labels("test/a", "a")).mean(1)).any()
     for domain in "bc":
         shifted = stacks[f"test/{domain}"]
-        agreed = estimators.agreement_on_the_line(stacks["test/a"].argmax(-1), shifted.argmax(-1), accuracy)
+        agreed = estimators.agreement_on_the_line(stacks["val/a"].argmax(-1), shifted.argmax(-1), accuracy)
         for k, member in enumerate(MEMBERS):
             place = {"run": member.id, "shift": "ood", "split": "test", "test_domain": domain}
             known = stacks["val/a"][k]
@@ -228,6 +230,18 @@ def test_estimates_of_ood_error(table, labels, logits):
             assert value(table, metric="estimate_unchanged", **place) == pytest.approx(1 - accuracy[k])
             assert value(table, metric="estimate_agreement", **place) == pytest.approx(1 - agreed.aline_d[k])
     assert set(table.loc[table["metric"].str.startswith("estimate"), "arm"]) == {"sweep"}
+
+
+def test_no_estimate_knows_the_id_test_split(table, labels, logits):
+    """Other logits there change its own metrics alone."""
+    other = {name: dict(sets) for name, sets in logits.items()}
+    for k, member in enumerate(MEMBERS):
+        other[member.id]["test/a"] = made_up(labels, ["test/a"], 50 + k)["test/a"]
+    again = results.expand(results.table(evaluate([*MEMBERS, LP_FT], other, labels, draws=DRAWS, seed=SEED)))
+    estimates = [one[one["metric"].str.startswith("estimate")].reset_index(drop=True) for one in (table, again)]
+    pd.testing.assert_frame_equal(*estimates)
+    own = [one[(one["test_domain"] == "a") & (one["metric"] == "nll")]["value"].tolist() for one in (table, again)]
+    assert own[0] != own[1]
 
 
 def test_environments_are_inferred_the_official_way_too(table, labels, logits):

@@ -6,7 +6,7 @@ import pytest
 
 from assay.ledger import averaged, counted, loadings, moved, photographs, planted, row
 from reprise import results
-from reprise.assay import measures
+from reprise.assay import measures, stories
 from reprise.assay.measures import TRANSFERRED, average, rows_of
 from reprise.claims import Measured
 
@@ -210,6 +210,15 @@ def test_planted_has_a_value_per_seed():
     assert measures.planted("reversed_accuracy", "irm")(EMPTY) == {}
 
 
+def test_planted_learned_is_zero_where_nothing_was_learned():
+    """Per seed; exactly .55 is learned, and an accuracy in training that was not measured is none."""
+    reached = planted("irm", 0.5, 0.6, 0.4, 0.7)
+    own = planted("irm", 0.549, 0.55, 0.9, metric="id_accuracy")
+    other = planted("vrex", 0.9, 0.1, 0.1, 0.9, metric="id_accuracy")
+    assert measures.planted_learned("irm")(table(reached, own, other)) == {0: 0.0, 1: 0.6, 2: 0.4, 3: 0.0}
+    assert measures.planted_learned("irm")(table(own)) == measures.planted_learned("irm")(EMPTY) == {}
+
+
 def test_planted_apart_takes_the_farthest_method_of_each_seed():
     measure = measures.planted_apart(("coral", "sd"), "erm")
     found = table(planted("erm", 0.10, 0.12), planted("coral", 0.11, 0.02), planted("sd", 0.07, 0.13, 0.9))
@@ -221,19 +230,43 @@ def test_planted_apart_takes_the_farthest_method_of_each_seed():
 # ---------------------------------------------------------------- invariance and natural data sets
 
 
+HELD_OUT = ("pen", "font", "color")
+
+
+def held_out(selection="training_domain", **values):
+    """Per method, one value for each of the first held-out domains."""
+    return [
+        row("invariance", "minus_erm", value, method=name, test=domain, selection=selection)
+        for name, found in values.items()
+        for domain, value in zip(HELD_OUT, found, strict=False)
+    ]
+
+
 def methods(**values):
+    """Their averages by training-domain validation, and greater ones that are none of these."""
     groups = [
         averaged("invariance", "minus_erm", value, method=name, selection="training_domain")
         for name, value in values.items()
     ]
     oracle = averaged("invariance", "minus_erm", 0.5, method="irm", selection="oracle")
-    single = [row("invariance", "minus_erm", 0.6, method="irm", test="pen", selection="training_domain")]
-    return table(*groups, oracle, single)
+    return table(*groups, oracle, held_out(irm=[0.6]))
 
 
-def test_best_minus_erm_by_training_domain_validation():
-    assert measures.best_minus_erm(methods(irm=-0.03, coral=0.002, sd=-0.5)).value == 0.002
-    assert measures.best_minus_erm(methods(irm=-0.03)).value == -0.03  # ERM itself is no method: below zero is possible
+def test_best_minus_erm_has_a_value_per_held_out_domain_of_the_best_method():
+    """By training-domain validation; the best has the greatest mean, neither maximum nor median."""
+    decoys = [
+        *held_out("oracle", irm=[0.5, 0.5, 0.5]),
+        *averaged("invariance", "minus_erm", 0.9, method="sd", selection="training_domain"),
+        row("invariance", "ood_accuracy", 0.9, method="sd", test="pen", selection="training_domain"),
+    ]
+    rows = held_out(irm=[0.9, -0.5, -0.5], coral=[0.3, -0.1, -0.02], sd=[0.01, 0.01, 0.01], vrex=[-0.2, 0.1, 0.1])
+    best = measures.best_minus_erm(table(rows, decoys))
+    assert sorted(best.values()) == [-0.1, -0.02, 0.3]
+    # ERM itself is no method: all may lie below zero. A single domain gives a single value.
+    below = measures.best_minus_erm(table(held_out(irm=[-0.03, -0.01], sd=[-0.04, 0.01])))
+    assert sorted(below.values()) == [-0.04, 0.01]
+    assert measures.best_minus_erm(table(held_out(irm=[-0.03]), decoys)) == {0: -0.03}
+    assert measures.best_minus_erm(table(decoys)) == {}
     assert measures.best_minus_erm(EMPTY) == {}
 
 
@@ -279,9 +312,9 @@ def gains(regime="all", of="ood_error", *, on_digits=0.07, **accuracy):
 
 @pytest.mark.parametrize("of", ["ood_error", "corrupted_error"])
 @pytest.mark.parametrize("best", measures.AUGMENTATIONS)
-def test_augmentation_is_the_best_against_none_on_natural_images(best, of):
+def test_augmentation_is_the_mean_against_none_on_natural_images(best, of):
     other = "ood_error" if of == "corrupted_error" else "corrupted_error"
-    values = {name: 0.3 if name == best else -0.2 for name in measures.AUGMENTATIONS}
+    values = {name: 0.5 if name == best else -0.1 for name in measures.AUGMENTATIONS}
     rows = [
         *gains(of=of, rand=0.9, **values),
         *gains(of=other, on_digits=0.5, augmix=0.8),
@@ -289,16 +322,28 @@ def test_augmentation_is_the_best_against_none_on_natural_images(best, of):
     ]
     assert measures.augmentation(of)(table(rows)).value == 0.07
     found = measures.augmentation(of)(table(rows, [photographs()]))
-    assert (found.value, found.low, found.high) == pytest.approx((0.3, 0.25, 0.35))
+    assert (found.value, found.low, found.high) == pytest.approx((0.1, 0.05, 0.15))
     # No gain is a measurement, too, and natural images without the paper's augmentations leave the digits.
     assert measures.augmentation(of)(table(gains(of=of, augmix=0.0), [photographs()])).value == 0.0
     assert measures.augmentation(of)(table(gains(of=of), [photographs()])).value == 0.07
     assert measures.augmentation(of)(EMPTY) == {}
 
 
+def test_natural_augmentation_averages_the_ends_of_the_intervals():
+    keys = {"factor": "augment", "baseline": "identity", "regime": "all", "of": "ood_error", "over": "tasks"}
+    rows = [
+        averaged("interventions", "difference", *ends, level=level, dataset="all", **keys)
+        for level, ends in (("augmix", (-0.3, -0.5, 0.1)), ("random_color", (0.1, 0.0, 0.3)))
+    ]
+    found = measures.natural_augmentation(table(*rows, [photographs()]), "all")
+    assert (found.value, found.low, found.high) == pytest.approx((0.1, -0.2, 0.25))  # of those that were run
+    assert measures.natural_augmentation(table(*rows), "all") is None
+    assert measures.natural_augmentation(table(*rows, [photographs()]), "full") is None
+
+
 def test_augmentation_by_regime():
-    few = gains("fewshot_10", augmix=0.05, random_color=0.02, rand=0.9)
-    full = gains("full", augmix=0.01, random_augment=0.03, on_digits=0.01)
+    few = gains("fewshot_10", augmix=0.08, random_color=0.02, random_augment=-0.01, rand=0.9)
+    full = gains("full", augmix=0.01, random_augment=0.04, random_color=-0.02, on_digits=0.01)
     measured = measures.augmentation_by_regime(table(few, full, gains("all", augmix=0.7), [photographs()]))
     assert measured == Measured(*[pytest.approx(0.02)] * 3)
     assert measures.augmentation_by_regime(table(few, full)) == {}  # digits alone
@@ -326,16 +371,14 @@ def test_augmentation_story():
             averaged("interventions", "share_negative", share, of="ood_error", regime=regime, **keys),
             averaged("interventions", "difference", cost, of="id_error", regime=regime, **keys),
         ]
-    assert measures.augmentation_story(table(*groups)) == (
+    assert stories.augmentation_story(table(*groups)) == (
         "all: OOD accuracy +0.021, better in 70% of the matched comparisons, ID accuracy -0.050; "
         "full: OOD accuracy -0.004, better in 45% of the matched comparisons, ID accuracy -0.030."
     )
 
 
 def test_invariance_story_names_every_method_from_the_best():
-    assert (
-        measures.invariance_story(methods(irm=-0.03, coral=0.02, sd=-0.001)) == "coral +0.020, sd -0.001, irm -0.030."
-    )
+    assert stories.invariance_story(methods(irm=-0.03, coral=0.02, sd=-0.001)) == "coral +0.020, sd -0.001, irm -0.030."
 
 
 def test_every_measure_is_finite_or_nothing_on_rows_without_intervals():

@@ -127,6 +127,17 @@ def test_missing_key(edited, path):
         (("evaluation", "bootstrap"), 9, "assay.evaluation.bootstrap = 9: input should be greater than or equal to 10"),
         (("analysis", "transform"), "log", "assay.analysis.transform = 'log': input should be 'logit', 'probit' or"),
         (("analysis", "rotation"), "varimx", "did you mean varimax?"),
+        (("sweep", "augment"), ["augmx"], "assay.sweep.augment.0 = 'augmx': input should be 'identity', "),
+        (("sweep", "augment"), ["standard", "augmx"], "assay.sweep.augment.1 = 'augmx'"),
+        (("sweep", "augment"), ["augmx"], "did you mean augmix?"),
+        (("invariance", "augment"), "standrad", "assay.invariance.augment = 'standrad': input should be "),
+        (("invariance", "augment"), "standrad", "did you mean standard?"),
+        (("invariance", "methods"), ["erm", "fisher"], "assay.invariance.methods.1 = 'fisher': input should be 'erm',"),
+        (("invariance", "methods"), ["erm", "fisher"], "did you mean fishr?"),
+        (("invariance", "methods"), ["erm", "erm_grayscale"], "assay.invariance.methods.1 = 'erm_grayscale'"),
+        (("evaluation", "corruptions"), ["fogg"], "assay.evaluation.corruptions.0 = 'fogg': input should be "),
+        (("evaluation", "corruptions"), ["gausian_blur"], "did you mean gaussian_blur?"),
+        (("evaluation", "corruptions"), ["fog", "frost"], "assay.evaluation.corruptions.1 = 'frost'"),
     ],
 )
 def test_values_out_of_range(edited, path, value, part):
@@ -168,6 +179,31 @@ def test_values_out_of_range(edited, path, value, part):
         (("sweep", "regimes"), ["full", "full"], "assay: sweep.regimes repeats a value: ['full', 'full']"),
         (("sweep", "lengths"), ["1 epochs", "1 epochs"], "assay: sweep.lengths repeats a value: "),
         (("evaluation", "severities"), [1, 1], "assay: evaluation.severities repeats a value: [1, 1]"),
+        (
+            ("invariance", "methods"),
+            ["erm", "irm", "irm"],
+            "assay: invariance.methods repeats a value: ['erm', 'irm', 'irm']",
+        ),
+        (
+            ("invariance", "architectures"),
+            ["assay.cnn", "assay.cnn"],
+            "assay: invariance.architectures repeats a value: ['assay.cnn', 'assay.cnn']",
+        ),
+        (
+            ("invariance", "methods"),
+            ["irm", "vrex"],
+            "assay: invariance.methods must hold erm, which the others are compared with",
+        ),
+        (
+            ("invariance", "architectures"),
+            ["assay.cnn", "assay.mlp"],
+            "assay: invariance.architectures names ['assay.mlp'], which are not pretrained: not in architectures",
+        ),
+        (
+            ("evaluation", "attacks", "small", "steps"),
+            2,
+            "assay.evaluation.attacks.small: fgsm makes one step: set steps to 1 instead of 2, or take pgd",
+        ),
         (("sweep", "lr"), {"full": [0.001]}, "assay.sweep: lr says nothing about ['head']"),
         (
             ("datasets",),
@@ -178,6 +214,29 @@ def test_values_out_of_range(edited, path, value, part):
 )
 def test_values_that_contradict_each_other(edited, path, value, expected):
     assert message(edited(*path, value=value)).startswith(expected)
+
+
+@pytest.mark.parametrize(("name", "near"), [("erm_greyscale", "erm_grayscale"), ("virex", "vrex")])
+def test_methods_of_the_planted_cue(edited, name, near):
+    """Those of the invariance arm, and ERM on grey images."""
+    path = ("tasks", "colored", "planted_cue", "methods")
+    with pytest.raises(ParamsError, match=f"assay.tasks.colored.planted_cue.methods.*{name}.*did you mean {near}"):
+        load(edited(*path, value={"erm": [0], name: [0]}))
+    assert load(edited(*path, value={near: [0]})).tasks["colored"].planted_cue.methods == {near: [0]}
+
+
+def test_every_name_of_the_lists_is_taken(edited):
+    from reprise.assay import params
+
+    for path, known in (
+        (("sweep", "augment"), params.Augment),
+        (("invariance", "methods"), params.Method),
+        (("evaluation", "corruptions"), params.Corruption),
+    ):
+        names = list(get_args(known))
+        block = load(edited(*path, value=names))
+        assert getattr(getattr(block, path[0]), path[1]) == names
+    assert load(edited("evaluation", "attacks", "large", "steps", value=1)).evaluation.attacks["large"].steps == 1
 
 
 def test_one_strategy_needs_one_rate(edited):

@@ -286,6 +286,53 @@ def test_crops_are_centred(data, task, tmp_path):
         close(found[f"{member.id}/corrupted/contrast/1"], logits_of(network, images))
 
 
+def test_cropping_reads_nothing(task):
+    """A view of what lies on disk; without a crop, the map itself."""
+    split = task.split("a", "test")
+    assert module._centred(split, None) is split.x
+    for side, first in ((16, 0), (15, 0), (13, 1), (12, 2)):
+        view = module._centred(split, side)
+        assert isinstance(view, np.memmap) and np.shares_memory(view, split.x)
+        np.testing.assert_array_equal(view, split.x[:, :, first : first + side, first : first + side])
+
+
+def test_images_too_small_for_the_crop(task):
+    with pytest.raises(
+        UserError, match=r"images of \(16, 16\) pixels are too small for crops of 17: enlarge image_size"
+    ):
+        module._centred(task.split("a", "test"), 17)
+
+
+def test_restored_networks_need_no_gradient(data, weights, monkeypatch):
+    """Attacks ask for that of the images alone."""
+    seen = []
+
+    def watched(network, x, y, *rest):
+        seen.append((network.training, [weight.requires_grad for weight in network.parameters()]))
+        return x
+
+    monkeypatch.setattr(module, "perturb", watched)
+    predict(**job([FULL, HEAD], data, weights))
+    assert len(seen) == 2 * len(ATTACKS)
+    assert not any(training or any(required) for training, required in seen)
+    assert all(required for _, required in seen)
+
+
+def test_large_logits_stay_finite(data, task, tmp_path):
+    """Beyond what float16 holds; a network that diverged stays so."""
+    weights = save(tmp_path, [FULL])
+    stored = load_file(weights / f"{FULL.id}.safetensors")
+    large = {name: value * np.float32(1e7) if name.startswith("head.") else value for name, value in stored.items()}
+    save_file(large, weights / f"{FULL.id}.safetensors")
+    found = predict(**job([FULL], data, weights))[f"{FULL.id}/test/b"]
+    expected = logits_of(restored(weights, FULL), task.split("b", "test").x)
+    assert (np.abs(expected) > 7e4).any()
+    assert found.dtype == np.float16
+    np.testing.assert_array_equal(found, np.clip(expected, -6e4, 6e4).astype(np.float16))
+    half = module._half(np.array([[1e30, -1e30, np.nan, 0.1]], np.float32))
+    np.testing.assert_array_equal(half, np.array([[6e4, -6e4, np.nan, 0.1]], np.float16))
+
+
 # ---------------------------------------------------------------- the other arms
 
 
@@ -392,8 +439,9 @@ def test_average_by_hand():
     assert average([one])["w"].tolist() == [1.0, 3.0]
 
 
-def test_uniform_soup_is_of_the_full_runs_of_the_first_regime(found, weights, task):
-    members = [restored(weights, member).state_dict() for member in (FULL, FULL_RAND)]
+def test_uniform_soup_is_of_the_first_regime_and_augmentation(found, weights, task):
+    """All weights fine-tuned, LP-FT among them; not heads, other augmentations or few images."""
+    members = [restored(weights, member).state_dict() for member in (FULL, LP_FT)]
     soup = restored(weights, FULL)
     soup.load_state_dict(average(members))
     close(found["uniform_soup/test/c"], logits_of(soup, task.split("c", "test").x))
@@ -408,8 +456,29 @@ def test_soup_of_one_network_is_that_network(data, weights):
 
 def test_greedy_soup_is_no_worse_than_its_best_member(found, task):
     y = task.split("a", "val").y
-    scores = {name: (found[f"{name}/val/a"].argmax(1) == y).mean() for name in (FULL.id, FULL_RAND.id, "greedy_soup")}
-    assert scores["greedy_soup"] >= max(scores[FULL.id], scores[FULL_RAND.id])
+    scores = {name: (found[f"{name}/val/a"].argmax(1) == y).mean() for name in (FULL.id, LP_FT.id, "greedy_soup")}
+    assert scores["greedy_soup"] >= max(scores[FULL.id], scores[LP_FT.id])
+
+
+def test_soups_are_made_of_every_length_and_rate(data, tmp_path):
+    """Of the first regime and augmentation; the greedy one chooses among the same networks."""
+    members = [FULL, run(augment="standard", lr=0.02), run(augment="standard", length="3 epochs"), FULL_RAND, FEW]
+    weights = save(tmp_path, members)
+    found = predict(**job(members, data, weights, {"names": ["soups"], "alphas": 2}))
+    task, ingredients = Task(data), [restored(weights, member).state_dict() for member in members[:3]]
+    val, y = task.split("a", "val").x, task.split("a", "val").y
+
+    def network(weights_):
+        made = restored(weights, FULL)
+        made.load_state_dict(weights_)
+        return made
+
+    def accuracy(weights_):
+        return (logits_of(network(weights_), val).argmax(1) == y).mean()
+
+    x = task.split("c", "test").x
+    close(found["uniform_soup/test/c"], logits_of(network(average(ingredients)), x))
+    close(found["greedy_soup/test/c"], logits_of(network(greedy_soup(ingredients, accuracy)), x))
 
 
 def test_greedy_soup_by_hand():

@@ -286,9 +286,11 @@ def test_pooled_domains_are_environments(trained, fitted, data):
 
 
 def test_draws(trained, fitted):
-    factors = invariance.learning_rates(3, 0)
+    """Of the common seed."""
+    factors = invariance.learning_rates(3, SEED)
+    assert factors != invariance.learning_rates(3, 0)
     for method in ("erm", "irm"):
-        drawn = invariance.draws(method, 3, 0)
+        drawn = invariance.draws(method, 3, SEED)
         for number in range(3):
             trained(run(arm="invariance", sources="a+c", method=method, draw=number, length="4 epochs"))
             assert fitted.recipe.lr == pytest.approx(0.01 * factors[number])
@@ -391,12 +393,51 @@ def test_pretraining_and_its_error(data):
     assert not np.array_equal(found["head.weight"], other["head.weight"])
 
 
+class Released(nn.Module):
+    """A whole network as timm has it: normalised images to logits; `seen` lists what it was given."""
+
+    def __init__(self, classes):
+        super().__init__()
+        torch.manual_seed(8)
+        self.num_classes, self.seen = classes, []
+        self.head = nn.Linear(3, classes)
+
+    def forward(self, x):
+        assert not torch.is_grad_enabled()
+        self.seen.append(x)
+        return self.head(x.mean((2, 3)))
+
+
 @pytest.mark.parametrize(("classes", "judged"), [(3, True), (1000, False)])
 def test_ready_made_weights_are_judged_where_their_head_fits(data, monkeypatch, classes, judged):
-    ready, asked = tiny.network(classes=classes), []
-    monkeypatch.setattr(pretrain, "pretrained", lambda name: asked.append(name) or ready)
+    """By the whole network as it was released; kept is the one with a new head, which has learned nothing."""
+    network, whole, asked = tiny.network(classes=classes), Released(classes), []
+    network.sd.mul_(0.5)
+    monkeypatch.setattr(pretrain, "pretrained", lambda name: asked.append(name) or (network, whole))
     found = pretrain.start("assay.timm/some.net", str(data), draw=0, seed=SEED, recipe=None)
     assert asked == ["some.net"]
     assert ("upstream_error" in found) == judged
-    found.pop("upstream_error", None)
-    assert equal(found, state(ready))
+    error = found.pop("upstream_error", None)
+    assert equal(found, state(network))
+    if judged:
+        test = Task(data).split("a", "test")
+        x = (torch.from_numpy(np.array(test.x)) / 255 - network.mean) / network.sd
+        torch.testing.assert_close(torch.cat(whole.seen), x)
+        with torch.no_grad():
+            assert error == np.mean(whole.head(x.mean((2, 3))).argmax(1).numpy() != test.y)
+    else:
+        assert not whole.seen
+
+
+@pytest.mark.parametrize(("side", "first"), [(256, 16), (224, 0), (225, 0), (64, 0)])
+def test_released_networks_see_the_middle_224_pixels(side, first):
+    """Five images in batches of two; a smaller image is seen whole."""
+    whole, network = Released(7), tiny.network()
+    x = np.random.default_rng(0).integers(0, 256, (5, 3, side, side), dtype=np.uint8)
+    x.flags.writeable = False  # as maps are
+    found = pretrain._classes(whole, network, x, batch=2)
+    assert [len(part) for part in whole.seen] == [2, 2, 1]
+    last = first + min(side, 224)
+    middle = torch.from_numpy(x[:, :, first:last, first:last].copy()) / 255
+    torch.testing.assert_close(torch.cat(whole.seen), 2 * middle - 1)
+    np.testing.assert_array_equal(found, whole.head((2 * middle - 1).mean((2, 3))).argmax(1).numpy())

@@ -1,4 +1,4 @@
-"""Printed letters, on which the networks are pretrained: 26 classes, both cases, coloured or textured, or inverted."""
+"""Printed letters, on which networks are pretrained: both cases, on black, on colour or textured, some inverted."""
 
 import json
 
@@ -42,25 +42,48 @@ def test_letters_come_in_both_cases(letters):
 
 
 def grounds(letters):
-    """Images, and which of them are on black and on white: their border is seldom touched by ink, a texture varies."""
+    """Images and their grounds: their border is seldom touched by ink, and of textures no two pixels are alike.
+
+    With them, which images are on black, on white, on another colour; all others are textured.
+    """
     x = np.asarray(letters.arrays["x"]).astype(float)
     border = np.concatenate([x[:, :, 0], x[:, :, -1], x[:, :, :, 0], x[:, :, :, -1]], axis=2)
     paper = np.median(border, axis=2)
-    return x, (paper == 0).all(1), (paper == 255).all(1)
+    plain = (x == paper[:, :, None, None]).all(axis=1).mean(axis=(1, 2)) > 0.25
+    black, white = (paper == 0).all(1), (paper == 255).all(1)
+    return x, paper, black, white, plain & ~black & ~white
 
 
 def test_some_letters_are_textured_and_some_inverted(letters):
-    x, black, white = grounds(letters)
-    assert digits.TEXTURED == digits.INVERTED == 0.3
-    assert (black | white).mean() == pytest.approx(0.7, abs=0.05)
+    """Half of the others are on black, before they are inverted."""
+    x, _, black, white, coloured = grounds(letters)
+    textured = ~(black | white | coloured)
+    assert (digits.TEXTURED, digits.INVERTED) == (0.15, 0.3)
+    assert textured.mean() == pytest.approx(0.15, abs=0.035)
+    assert coloured.mean() == pytest.approx(0.425, abs=0.045)
     assert white.sum() / (black | white).sum() == pytest.approx(0.3, abs=0.06)
     assert x.reshape(1000, -1).std(axis=1).min() > 5  # none is blank
     # Textures are ground and stroke alike: no colour prevails.
-    assert x[~(black | white)].mean() / 255 == pytest.approx(0.5, abs=0.03)
+    assert x[textured].mean() / 255 == pytest.approx(0.5, abs=0.03)
+
+
+def test_letters_on_colour_are_of_two_random_colours(letters):
+    """Mixtures of ground and stroke, well apart in luminance, either of them the lighter one."""
+    x, paper, _, _, coloured = grounds(letters)
+    apart = (x - paper[:, :, None, None])[coloured].reshape(-1, 3, 256)
+    u, s, v = np.linalg.svd(apart, full_matrices=False)
+    assert np.abs(apart - u[:, :, :1] * s[:, None, :1] * v[:, :1]).max() < 2
+    lighter = np.einsum("c,ncp->np", digits.LUMINANCE, apart) / 255
+    contrast = np.abs(lighter).max(axis=1)  # 0.3 or more, less where no pixel is wholly ink
+    assert np.percentile(contrast, 5) > 0.25
+    assert contrast.min() > 0.15
+    assert (lighter.sum(axis=1) > 0).mean() == pytest.approx(0.5, abs=0.08)
+    assert paper[coloured].std(axis=0).min() > 50  # grounds of all colours
+    assert np.corrcoef(paper[coloured].T)[np.triu_indices(3, 1)].max() < 0.5
 
 
 def test_other_letters_are_of_one_bright_colour(letters):
-    x, black, white = grounds(letters)
+    x, _, black, white, _ = grounds(letters)
     ink = np.where(white[:, None, None, None], 255 - x, x)[black | white]
     brightest = ink.max(axis=(2, 3))
     # Every pixel has the letter's colour, more or less of it.

@@ -17,14 +17,12 @@ from reprise.assay.measures import (
     apart,
     augmentation,
     augmentation_by_regime,
-    augmentation_story,
     best_minus_erm,
     best_other_metric,
     colored_spearman,
     count,
     environments_agree,
     extreme,
-    invariance_story,
     mean_of,
     natural,
     natural_upstream,
@@ -36,6 +34,14 @@ from reprise.assay.measures import (
     shapes_found,
     share_decreasing,
     transfer_lead,
+)
+from reprise.assay.stories import (
+    augmentation_story,
+    factor_story,
+    invariance_story,
+    shapes_story,
+    strategies_story,
+    transfer_story,
 )
 from reprise.claims import Claim
 
@@ -107,7 +113,7 @@ CLAIMS: list[Claim] = [
         "calibration-with-accuracy", "Calibration goes along with ID accuracy: both load on one factor (F4)",
         "Sec. 4.1",
         "1 if ID calibration error and ID error load most on the same factor", same_factor("id_ece", "id_error"),
-        low=1.0, rule="as measured",
+        low=1.0, rule="as measured", explanation=factor_story,
     ),
     _claim(
         "adversarial-not-natural",
@@ -138,6 +144,7 @@ CLAIMS: list[Claim] = [
         "Sec. 4.2",
         "its correlation between OOD and ID data minus the best of the other metrics'",
         transfer_lead("adversarial_error_large", 1.0), low=0.0, rule="as measured", headline=True,
+        explanation=transfer_story,
     ),
     _claim(
         "calibration-transfers-worst", "Of all metrics, calibration error transfers worst from ID to OOD (F8)",
@@ -213,7 +220,7 @@ CLAIMS: list[Claim] = [
         "Wortsman et al. 2022", "OOD accuracy of WiSE-FT at alpha 0.5 minus that of LP-FT, its end point",
         apart(("interventions", "difference", FTUNED | {"level": "lp_ft"}),
               ("interventions", "difference", FTUNED | {"level": "wise_ft_0.5"})),
-        low=0.0, rule="as measured",
+        low=0.0, rule="as measured", explanation=strategies_story,
     ),
     # ---------------------------------------------------------------- acceptance checks
     _check("a1", "Corruption hurts", "share of networks whose error on corrupted images is at least their ID error",
@@ -252,7 +259,8 @@ CLAIMS: list[Claim] = [
            apart(("interventions", "difference", {"regime": "fewshot_10", "of": "ood_error", **FULL}),
                  ("interventions", "difference", {"regime": "full", "of": "ood_error", **FULL})), low=-0.02),
     _check("a12-line", "Some pairs are lines", "pairs of this shape", count("line"), low=3.0),
-    _check("a12-vertical", "Some pairs are vertical", "pairs of this shape", count("vertical"), low=2.0),
+    _claim("a12-vertical", "Some pairs are vertical", "spec check A12", "pairs of this shape", count("vertical"),
+           low=2.0, rule="as measured", explanation=shapes_story),
     _check("a12-horizontal", "Some pairs are horizontal", "pairs of this shape", count("horizontal"), low=3.0),
     _check("a12-decreasing", "Hardly any pair is decreasing", "pairs of this shape", count("decreasing"), high=3.0),
     _check("a13-max", "On some pair ID error tells nearly everything", "greatest correlation of a pair",

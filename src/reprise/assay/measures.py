@@ -290,29 +290,3 @@ def natural_upstream(table: pd.DataFrame) -> Values | Measured:
     found = rows_of(table, "upstream", "spearman_best_tasks", dataset="all")
     enough = found[found["n"] >= 9] if len(found) else found
     return _exact(float(enough["value"].iloc[0])) if len(enough) else NOTHING
-
-
-# ---------------------------------------------------------------- what was measured about claims that do not hold
-
-
-def augmentation_story(table: pd.DataFrame) -> str:
-    """The gain of augmentation by regime, and what it costs on ID data."""
-    parts = []
-    for regime in ("all", "full", "fewshot_10"):
-        keys = {"factor": "augment", "level": "rand", "baseline": "standard", "regime": regime}
-        gain = average(table, "interventions", "difference", of="ood_error", **keys)
-        share = average(table, "interventions", "share_negative", of="ood_error", **keys)
-        cost = average(table, "interventions", "difference", of="id_error", **keys)
-        if gain and share and cost:
-            parts.append(
-                f"{regime}: OOD accuracy {-gain.value:+.3f}, better in {share.value:.0%} of the matched comparisons, "
-                f"ID accuracy {-cost.value:+.3f}"
-            )
-    return "; ".join(parts) + "."
-
-
-def invariance_story(table: pd.DataFrame) -> str:
-    """Every method's difference from ERM under training-domain validation."""
-    found = rows_of(table, "invariance", "minus_erm", selection="training_domain", average="pairs", dataset="digits")
-    ordered = found.sort_values("value", ascending=False)
-    return ", ".join(f"{m} {v:+.3f}" for m, v in zip(ordered["method"], ordered["value"], strict=True)) + "."

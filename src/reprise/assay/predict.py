@@ -89,8 +89,8 @@ def predict(
 
 
 def _half(logits: np.ndarray) -> np.ndarray:
-    """For storage: large logits of a sound network must not become infinite."""
-    return np.clip(logits, -6e4, 6e4).astype(np.float16)
+    """For storage: large logits of a sound network must not become infinite, nor infinite ones look sound."""
+    return np.where(np.isfinite(logits), np.clip(logits, -6e4, 6e4), np.nan).astype(np.float16)
 
 
 def _clean(run: Run, task: Task, domains: list[str], limit: int | None, seed: int, grayscale: bool = False) -> Sets:

@@ -96,6 +96,18 @@ def test_upstream_by_hand():
     assert value(rows, "spearman_mean", dataset="digits") == pytest.approx(np.sqrt(3) / 2)
 
 
+def test_upstream_where_no_error_was_measured():
+    """Ready-made networks whose classes are not those of the upstream data: their OOD accuracies alone."""
+    bare = upstream_table().drop(columns=["error", "shifted_error"])
+    rows, full = upstream(WIDE, bare), upstream(WIDE, upstream_table())
+    kept = [row for row in full if row["metric"].startswith("ood_accuracy")]
+    assert rows == kept
+    assert len(rows) > 0
+    shifted = upstream(WIDE, upstream_table().drop(columns="error"))  # another error counts under its own name
+    assert {row["metric"] for row in shifted if row["metric"].startswith("upstream")} == {"upstream_error_shifted"}
+    assert {"analysis=upstream"} <= {row["setting"].split(";")[0] for row in analyse(LONG, bare, QUICK)}
+
+
 @pytest.mark.parametrize("n", [4, 7, 9])
 def test_exact_p_counts_the_orders(n):
     random = np.random.default_rng(n)

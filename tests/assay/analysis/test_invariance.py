@@ -120,6 +120,26 @@ def test_a_run_without_the_arm_has_no_rows():
 def test_planted_cue_is_an_accuracy_per_seed():
     rows = planted_cue(results.expand(results.table(planted_cue_rows({"erm": 0.1, "irm": 0.6}, seeds=(0, 5)))))
     assert {(row["method"], row["seed"]) for row in rows} == {("erm", 0), ("erm", 5), ("irm", 0), ("irm", 5)}
-    assert {(row["train_domain"], row["test_domain"]) for row in rows} == {("e10+e20", "e90")}
+    assert {(row["train_domain"], row["test_domain"]) for row in rows} == {("e10+e20", "")}
+    assert {row["metric"] for row in rows} == {"reversed_accuracy", "id_accuracy"}
+    assert len(rows) == 2 * 4
     for method, level in (("erm", 0.1), ("irm", 0.6)):
         assert values(rows, "reversed_accuracy", method=method) == pytest.approx([level] * 2, abs=0.016)
+        assert values(rows, "id_accuracy", method=method) == pytest.approx([0.8] * 2)
+
+
+def test_planted_cue_averages_over_the_training_environments():
+    """Each has an accuracy of its own on validation; other arms and metrics are none of it."""
+    base = {"dataset": "colored", "train_domain": "e10+e20", "model": "mlp", "method": "irm", "seed": 4, "n": 9}
+    base |= {"arm": "planted_cue", "metric": "error", "split": "val", "shift": "id"}
+    table = pd.DataFrame(
+        [
+            {**base, "test_domain": "e10", "value": 0.1},
+            {**base, "test_domain": "e20", "value": 0.3},
+            {**base, "test_domain": "e90", "value": 0.4, "shift": "ood", "split": "test"},
+            {**base, "test_domain": "e90", "value": 0.9, "metric": "nll", "shift": "ood", "split": "test"},
+            {**base, "test_domain": "e90", "value": 0.9, "arm": "sweep", "shift": "ood", "split": "test"},
+        ]
+    )
+    found = {row["metric"]: (row["value"], row["seed"]) for row in planted_cue(table)}
+    assert found == {"reversed_accuracy": (0.6, 4), "id_accuracy": (pytest.approx(0.8), 4)}

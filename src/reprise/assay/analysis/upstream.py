@@ -46,7 +46,8 @@ def upstream(frame: pd.DataFrame, models: pd.DataFrame) -> list[Row]:
 
         for model, part in by_model:
             name = str(model)
-            rows += [add(f"upstream_error{end}", errors[c][name], 1, name) for end, c in variants.items()]
+            known = {end: float(errors[c][name]) for end, c in variants.items()}
+            rows += [add(f"upstream_error{end}", value, 1, name) for end, value in known.items() if np.isfinite(value)]
             rows += [
                 add(f"ood_accuracy_{kind}{average}", table[kind][name], len(part), name)
                 for average, table in accuracy.items()
