@@ -86,15 +86,19 @@ def splice(text: str, source: str, papers: list[str]) -> str:
 
 
 def _used(text: str) -> dict[str, list[str]]:
-    """paper -> the data sets its block names."""
+    """paper -> the data sets its block names; `upstream.dataset` is what its networks are pretrained on."""
     tree = YAML(typ="safe", pure=True).load(text)
-    return {name: block.get("datasets", []) for name, block in tree.items() if name not in SHARED}
+    papers = {name: block for name, block in tree.items() if name not in SHARED}
+    upstream = {name: block.get("upstream", {}).get("dataset") for name, block in papers.items()}
+    return {n: [*block.get("datasets", []), *([upstream[n]] if upstream[n] else [])] for n, block in papers.items()}
 
 
 def _with_datasets(text: str) -> str:
     used = list(dict.fromkeys(name for names in _used(text).values() for name in names))
-    listed = YAML(typ="safe", pure=True).load(text)["common"]["datasets"]
-    wanted = [name for name in listed if name in used] + [name for name in used if name not in listed]
+    tree = YAML(typ="safe", pure=True).load(text)
+    listed, described = tree["common"]["datasets"], list(tree["data"])
+    # In the order of their blocks, so that going to a scale and back changes nothing.
+    wanted = sorted(used, key=lambda name: described.index(name) if name in described else len(described))
     if wanted == listed:
         return text
     line = _block(text, ("common", "datasets"))
