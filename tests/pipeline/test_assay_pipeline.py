@@ -64,7 +64,7 @@ def test_a_bad_parameter_stops_the_stage_at_once(
     ("path", "value", "message"),
     [
         (("assay", "sweep", "augment"), ["standrad"], "did you mean standard?"),
-        (("assay", "architectures"), ["assay.cnnn"], "did you mean cnn"),
+        (("assay", "architectures"), ["assay.cnn", "assay.cnnn"], "did you mean cnn"),
         (("assay", "tasks", "digits", "train"), ["pen", "pencil"], "digits has no pencil/"),
     ],
 )
