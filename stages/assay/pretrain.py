@@ -9,7 +9,7 @@ from reprise import architectures, jobs, params, results
 from reprise.assay import plan
 from reprise.assay.params import load
 from reprise.data.arrays import aside, open_prepared
-from reprise.errors import run_stage
+from reprise.errors import UserError, run_stage
 
 
 def main() -> None:
@@ -20,6 +20,9 @@ def main() -> None:
     todo = []
     for model, draw in wanted:
         recipe = block.upstream.recipes.get(model)
+        if recipe is None and not model.startswith("assay.timm/"):
+            architectures.builder(model)  # says so if there is none
+            raise UserError(f"architecture {model} brings no weights: give it a recipe in assay.upstream.recipes")
         settings = recipe.model_dump() if recipe else None
         todo.append({"model": model, "folder": str(source), "draw": draw, "seed": seed, "recipe": settings})
     inputs = [data.digest, *(architectures.fingerprint(model) for model in block.architectures)]
