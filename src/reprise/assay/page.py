@@ -59,7 +59,7 @@ PAGE = Page(
         (
             "Letters: twice as many in three quarters of the passes, one cycle of the rate, mostly light on dark",
             "With a constant rate and letters of either polarity alike, networks began weaker and already indifferent "
-            "to it, and strong augmentation helped in fewer comparisons than check A9 asks for. The letters were picked "
+            "to it, and strong augmentation helped in fewer comparisons than A9 asks for. The letters were picked "
             "among six recipes after that check had failed: read A9 and the shapes (A12) as calibrated, not as "
             "predictions.",
         ),
@@ -71,8 +71,8 @@ PAGE = Page(
             "Gradient steps on the cross-entropy in place of APGD on the DLR loss at the default scale",
             "One step for the small radius (FGSM), five for the large one (PGD); APGD with its 100 steps is for larger "
             "scales. Twice the images and a smaller radius than the specification's pilots (128 at 0.2; they 64 at "
-            "0.25), chosen after check A7 had failed with theirs, where noise and errors near 1 hide it. A weak "
-            "attack understates adversarial error.",
+            "0.25), chosen after check A7 had failed with theirs, where noise and errors near 1 hide it. A "
+            "weak attack understates adversarial error.",
         ),
         (
             "Six types of corruption at three severities in place of 17 at five, at the default scale",
