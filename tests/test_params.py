@@ -204,9 +204,38 @@ def test_file_that_cannot_be_read(tmp_path):
     file.write_text("common: {seed: 0}\ncommon: {seed: 1}\n")
     with pytest.raises(ParamsError, match=r'not valid YAML.*"common"'):
         params.read(file)
+    file.write_bytes(b"common: caf\xe9\n")
+    with pytest.raises(ParamsError, match=r"not valid YAML: unacceptable character"):
+        params.read(file)
     file.write_text("- 1\n")
     with pytest.raises(ParamsError, match="must hold a mapping"):
         params.read(file)
+
+
+def test_reading_again(tmp_path):
+    """Parsed once, but what one reader changes is not seen by the next, and a changed file is."""
+    file = tmp_path / "params.yaml"
+    file.write_text("common: {datasets: [faces]}\n")
+    params.read(file)["common"]["datasets"].append("other")
+    assert params.read(file) == params.read(str(file)) == {"common": {"datasets": ["faces"]}}
+    file.write_text("common: {datasets: [adult]}\n")
+    assert params.read(file) == {"common": {"datasets": ["adult"]}}
+
+
+def test_a_file_is_parsed_once(tmp_path, monkeypatch):
+    parsed = []
+
+    class Counting(params.YAML):
+        def load(self, stream):
+            parsed.append(stream)
+            return super().load(stream)
+
+    monkeypatch.setattr(params, "YAML", Counting)
+    file = tmp_path / "params.yaml"
+    file.write_text(f"folder: {tmp_path}\n")  # unlike any other file's text
+    for _ in range(3):
+        assert params.read(file) == {"folder": str(tmp_path)}
+    assert len(parsed) == 1
 
 
 def test_sections_are_frozen_and_have_no_defaults():

@@ -1,6 +1,8 @@
-"""One fit for everything: seeds, batches, schedules, early stopping, resuming."""
+"""One fit for everything: seeds, batches, schedules, clipping, early stopping, several devices, resuming."""
 
+import csv
 from datetime import timedelta
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from reprise import jobs, training
+from reprise.errors import UserError
 from reprise.params import Recipe
 from reprise.training import ArrayBatches, BatchRows, fit
 
@@ -212,14 +215,6 @@ def test_weight_decay_shrinks_weights():
 
 
 def test_objective_that_is_a_module_is_trained_too():
-    class Scaled(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.scale = nn.Parameter(torch.ones(()))
-
-        def forward(self, model, batch):
-            return F.mse_loss(self.scale * model(batch["x"])[:, 0], batch["y"])
-
     objective, model = Scaled(), network()
     before = weights(model)
     fit(model, objective, rows(), recipe(epochs=2), seed=0)
@@ -270,6 +265,30 @@ def test_one_cycle_rises_to_its_peak_and_ends_near_zero(monkeypatch):
     assert rates[-1] < 0.01 / 1000
     assert (np.diff(rates[: np.argmax(rates) + 1]) > 0).all()
     assert (np.diff(rates[np.argmax(rates) :]) < 0).all()
+
+
+@pytest.mark.parametrize("warmup", [0.1, 0.5])
+def test_warmup_is_the_share_of_the_steps_that_rise(monkeypatch, warmup):
+    objective = LearningRates()
+    objective.watch(monkeypatch)
+    fit(network(), objective, rows(50), recipe(epochs=10, schedule="one_cycle"), seed=0, warmup=warmup)
+    rates = np.array(objective.rates)
+    assert rates.max() == pytest.approx(0.01, rel=0.01)
+    assert np.argmax(rates) == pytest.approx(warmup * 40 - 1, abs=1)
+    assert rates[0] == pytest.approx(0.01 / 25)
+    assert rates[-1] < 0.01 / 1000
+
+
+@pytest.mark.parametrize(
+    ("epochs", "counts"),
+    [(10, [16, 16, 8]), (5, [8, 8, 4]), (1, [2, 2])],  # of four batches each: 40%, 40% and the rest
+)
+def test_step_schedule_halves_the_rate_twice(monkeypatch, epochs, counts):
+    objective = LearningRates()
+    objective.watch(monkeypatch)
+    fit(network(), objective, rows(50), recipe(epochs=epochs, schedule="step"), seed=0)
+    expected = [0.01 / 2**k for k, count in enumerate(counts) for _ in range(count)]
+    assert objective.rates == pytest.approx(expected)
 
 
 def test_constant_schedule(monkeypatch):
@@ -323,6 +342,161 @@ def test_stratified_fit_sees_the_groups_in_proportion():
 
     fit(network(), objective, {**rows(), "a": a}, recipe(batch_size=10, stratified=True), seed=0, groups=a)
     assert shares == pytest.approx([0.2] * 15, abs=1e-6)
+
+
+# ---------------------------------------------------------------- clipped gradients
+
+
+class Scaled(nn.Module):
+    """The squared loss of the scaled prediction: an objective with a parameter of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(()))
+
+    def forward(self, model, batch):
+        return F.mse_loss(self.scale * model(batch["x"])[:, 0], batch["y"])
+
+
+def clipped(monkeypatch, clip_norm):
+    """Norm of the gradient that each update was made of (all parameters, the objective's too), and where it led."""
+    configure, norms, fused = training._Fit.configure_optimizers, [], []
+
+    def configured(module):
+        optimizer = configure(module)
+        fused.append(optimizer.defaults["fused"])
+        optimizer.register_step_post_hook(
+            lambda *_: norms.append(torch.cat([p.grad.flatten() for p in module.parameters()]).norm().item())
+        )
+        return optimizer
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training._Fit, "configure_optimizers", configured)
+        model = network()
+        curve = fit(model, Scaled(), rows(), recipe(), seed=0, clip_norm=clip_norm)
+    return curve, weights(model), np.array(norms), fused[0]
+
+
+def test_clip_norm_bounds_the_gradient(monkeypatch):
+    _, free, norms, _ = clipped(monkeypatch, None)
+    bound = float(np.median(norms))  # about half of the updates are to be shortened
+    _, bounded, after, fused = clipped(monkeypatch, bound)
+    assert len(norms) == len(after) == 12
+    assert norms.max() > 1.1 * bound
+    assert after.max() <= bound * (1 + 1e-4)
+    assert (after < 0.99 * bound).any()  # shorter ones are left alone
+    assert not torch.equal(free, bounded)
+    assert fused
+
+
+def test_a_bound_that_is_never_reached_changes_nothing(monkeypatch):
+    free, bounded = clipped(monkeypatch, None), clipped(monkeypatch, 1e6)
+    assert free[0] == bounded[0]
+    assert torch.equal(free[1], bounded[1])
+
+
+def test_clip_norm_in_mixed_precision(monkeypatch):
+    """The default on a GPU; Lightning refuses to clip there for a fused optimiser."""
+    monkeypatch.setenv("REPRISE_PRECISION", "bf16-mixed")
+    curve, _, norms, fused = clipped(monkeypatch, None)
+    assert fused
+    _, _, after, fused = clipped(monkeypatch, 0.5)
+    assert not fused
+    assert norms.max() > 0.6
+    assert after.max() <= 0.5 * (1 + 1e-4)
+    monkeypatch.delenv("REPRISE_PRECISION")
+    assert curve == pytest.approx(clipped(monkeypatch, None)[0], rel=0.02)
+
+
+# ---------------------------------------------------------------- several devices
+
+
+@given(st.integers(2, 60), st.integers(2, 5))
+def test_devices_share_a_batch(n, devices):
+    batch = np.random.default_rng(n).permutation(n)
+    shares = [training._share(batch, device, devices) for device in range(devices)]
+    sizes = {len(share) for share in shares}
+    if n >= 2 * devices:
+        assert sorted(np.concatenate(shares)) == list(range(n))
+        assert max(sizes) - min(sizes) <= 1
+    else:  # batch normalisation needs two rows, and a mean needs one
+        assert sizes == {n}
+
+
+class Counted(Scaled):
+    """With a parameter, a buffer, and a restart of Adam."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("step", torch.zeros((), dtype=torch.int64))
+        self.restart = None
+
+    def forward(self, model, batch):
+        self.restart = 0.5 if int(self.step) == 5 else None
+        self.step += 1
+        return super().forward(model, batch)
+
+
+def on_devices(monkeypatch, number, n, objective=None, **options):
+    """One training without dropout, which each device draws for itself."""
+    monkeypatch.setenv("REPRISE_DEVICES", str(number))
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 1))
+    settings = recipe(**options.pop("settings", {}))
+    curve = fit(model, objective or squared, rows(n), settings, seed=3, **options)
+    assert {p.device.type for p in model.parameters()} == {"cpu"}
+    assert not model.training
+    return curve, weights(model)
+
+
+@pytest.mark.parametrize(
+    ("n", "options"),
+    [
+        (50, {"clip_norm": 0.5}),  # the last batch holds two rows, too few to share
+        (51, {"settings": {"schedule": "one_cycle"}, "warmup": 0.1}),  # three, the same
+        (55, {"settings": {"schedule": "step"}}),  # seven: shares of four and three
+        (33, {}),  # batches of 16 and 17
+        (40, {"settings": {"epochs": 8}, "validation": rows(600, seed=1), "patience": 2}),
+    ],
+)
+def test_two_devices_train_as_one_does(monkeypatch, n, options):
+    (curve, one), (again, two) = (on_devices(monkeypatch, number, n, **dict(options)) for number in (1, 2))
+    assert again == pytest.approx(curve, abs=1e-6)
+    torch.testing.assert_close(two, one, atol=1e-6, rtol=0)
+    torch.manual_seed(0)
+    start = nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 1))
+    assert not torch.allclose(weights(start), two, atol=1e-3)
+
+
+def test_what_the_objective_learned_comes_back_from_the_devices(monkeypatch):
+    one, two = Counted(), Counted()
+    curve, expected = on_devices(monkeypatch, 1, 55, one)
+    again, found = on_devices(monkeypatch, 2, 55, two)
+    assert again == pytest.approx(curve, abs=1e-6)
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
+    assert two.scale.item() == pytest.approx(one.scale.item(), abs=1e-6)
+    assert two.scale.item() != 1.0
+    assert int(two.step) == int(one.step) == 12
+
+
+@pytest.mark.timeout(60)
+def test_devices_do_not_wait_for_the_threads_of_their_parent(monkeypatch):
+    """A forked process has none of them, and OpenMP would wait for ever."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        torch.rand(1000, 1000).exp().sum()
+        _, model = on_devices(monkeypatch, 2, 20_000, settings={"batch_size": 20_000, "epochs": 1})
+    finally:
+        torch.set_num_threads(before)
+    assert model.isfinite().all()
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "two", "", "1.5"])
+def test_a_number_of_devices(monkeypatch, number):
+    monkeypatch.setenv("REPRISE_DEVICES", number)
+    with pytest.raises(UserError, match=f"REPRISE_DEVICES={number} is not a number of devices, 1 or more"):
+        trained(0)
 
 
 # ---------------------------------------------------------------- an objective that lets Adam start anew
@@ -443,7 +617,7 @@ def test_two_fits_of_one_job_do_not_resume_each_other(in_a_job):
 
 
 @pytest.mark.parametrize("stop", [8, 10])
-@pytest.mark.parametrize("schedule", ["one_cycle", "constant"])
+@pytest.mark.parametrize("schedule", ["one_cycle", "step", "constant"])
 def test_an_interrupted_fit_ends_as_if_nothing_had_happened(in_a_job, stop, schedule):
     """Four batches an epoch, six epochs, dropout; interrupted at the start or in the middle of the third."""
     settings = recipe(epochs=6, schedule=schedule)
@@ -476,7 +650,7 @@ def test_a_fit_may_be_interrupted_again_and_again(in_a_job):
 
 
 def test_an_objective_with_parameters_is_taken_up_too(in_a_job):
-    class Scaled(Until):
+    class Squared(Until):
         def __init__(self, stop):
             super().__init__(stop)
             self.scale = nn.Parameter(torch.ones(()))
@@ -486,13 +660,52 @@ def test_an_objective_with_parameters_is_taken_up_too(in_a_job):
 
     settings, scales = recipe(epochs=4), []
     with pytest.raises(Interrupted):
-        fit(network(), Scaled(9), rows(), settings, seed=3)
+        fit(network(), Squared(9), rows(), settings, seed=3)
     for inside in (True, False):
         jobs._workdir = in_a_job if inside else None
-        objective = Scaled(None)
+        objective = Squared(None)
         fit(network(), objective, rows(), settings, seed=3)
         scales.append(objective.scale.item())
     assert scales[0] == scales[1] != 1.0
+
+
+@pytest.mark.parametrize("after", [1, 2])
+def test_two_devices_go_on_where_either_number_stopped(in_a_job, monkeypatch, after):
+    """The curve of the epochs before is kept, too."""
+    settings = {"epochs": 6}
+    with pytest.raises(Interrupted):
+        on_devices(monkeypatch, 1, 55, Until(10), settings=settings)
+    found = on_devices(monkeypatch, after, 55, settings=settings)
+    jobs._workdir = None
+    curve, expected = on_devices(monkeypatch, 1, 55, settings=settings)
+    assert found[0] == pytest.approx(curve, abs=1e-6)
+    torch.testing.assert_close(found[1], expected, atol=1e-6, rtol=0)
+
+
+def logged(folder):
+    file = folder / "metrics.csv"
+    if not file.exists():
+        return []
+    with file.open(newline="") as lines:
+        return [float(row["train_loss"]) for row in csv.DictReader(lines) if row.get("train_loss")]
+
+
+@pytest.mark.parametrize(("pace", "epochs"), [(0.0, []), (0.51, [1, 3, 5]), (1.01, [0, 1, 2, 3, 4, 5])])
+def test_the_loss_is_logged_at_most_once_a_second(in_a_job, monkeypatch, pace, epochs):
+    """By a clock that moves on once an epoch."""
+    passed = [0.0]
+    monkeypatch.setattr(training, "time", SimpleNamespace(monotonic=lambda: passed[0]))
+
+    class Clock(nn.Module):
+        calls = 0
+
+        def forward(self, model, batch):
+            passed[0] += pace if self.calls % 4 == 0 else 0.0
+            self.calls += 1
+            return squared(model, batch)
+
+    curve = fit(network(), Clock(), rows(), recipe(epochs=6), seed=0)
+    assert logged(in_a_job) == pytest.approx([curve[k] for k in epochs])
 
 
 def test_a_restart_outlasts_an_interruption(in_a_job):

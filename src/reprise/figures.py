@@ -5,7 +5,9 @@ as SVG on white (the report shows it on a white card in dark mode too), its lett
 same everywhere; the same data give the same bytes. Its data go beside it as CSV, for `dvc plots diff`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +161,38 @@ def error_points(ax: Axes, x: Any, y: Any, *, xerr: Any = None, yerr: Any = None
     }
     faint = to_rgba(style["color"], 0.5)
     ax.errorbar(x, y, **bars, ecolor=faint, elinewidth=1.0, capsize=0, **style)
+
+
+Exhibit = tuple[Callable[[pd.DataFrame], pd.DataFrame], Callable[[pd.DataFrame], Figure]]
+
+
+def draw(exhibits: Mapping[str, Exhibit], table: pd.DataFrame, paper: str) -> None:
+    """Draw and save every exhibit, (tidy data from the results table, figure from it) by name, side by side.
+
+    One without data is left out: the run holds nothing of the kind.
+    """
+    # The workers inherit the table by the fork; it would take longer to send than most figures take to draw.
+    pool = ProcessPoolExecutor(
+        mp_context=get_context("fork"), initializer=_inherit, initargs=({**exhibits}, table, paper)
+    )
+    with pool:
+        list(pool.map(_draw, exhibits))
+
+
+_inherited: tuple[dict[str, Exhibit], pd.DataFrame, str]
+
+
+def _inherit(*work: Any) -> None:
+    global _inherited
+    _inherited = work
+
+
+def _draw(name: str) -> None:
+    exhibits, table, paper = _inherited
+    tidy, figure = exhibits[name]
+    data = tidy(table)
+    if len(data):
+        save(figure(data), data, name, paper)
 
 
 def save(figure: Figure, data: pd.DataFrame, name: str, paper: str, *, reports: Path = REPORTS) -> None:

@@ -5,7 +5,9 @@ Each block of the file has one pydantic model, next to the code that uses it (`P
 out-of-range key ends it with one message that names the key, the file and the nearest valid name.
 """
 
+import copy
 import difflib
+import functools
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -43,14 +45,14 @@ class Recipe(Section):
     batch_size: PositiveInt
     lr: Annotated[float, Field(gt=0.0, le=1.0, description="peak learning rate")]
     weight_decay: Annotated[float, Field(ge=0.0, le=1.0)]
-    schedule: Literal["one_cycle", "plateau", "constant"]
+    schedule: Literal["one_cycle", "plateau", "constant", "step"]
     stratified: Annotated[bool, Field(description="every batch holds the groups in their overall proportion")]
 
 
 def read(file: Path | str = FILE) -> dict[str, Any]:
     """The whole file as plain dicts and lists."""
     try:
-        content = YAML(typ="safe", pure=True).load(Path(file))
+        content = copy.deepcopy(_parsed(Path(file).read_bytes()))
     except FileNotFoundError:
         raise ParamsError(f"{file} is missing: run from the repository's root") from None
     except YAMLError as error:
@@ -60,6 +62,12 @@ def read(file: Path | str = FILE) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ParamsError(f"{file} must hold a mapping of blocks (common, data, one per paper)")
     return content
+
+
+@functools.lru_cache(maxsize=4)
+def _parsed(raw: bytes) -> Any:
+    """YAML 1.2, which only ruamel's slow reader knows (DVC uses it, too)."""
+    return YAML(typ="safe", pure=True).load(raw)
 
 
 def load_block(*path: str, model: type[Model], file: Path | str = FILE) -> Model:

@@ -4,7 +4,7 @@ Models are plain `nn.Module`s that know nothing of Lightning; an objective maps 
 depends on the machine comes from the environment, so that it never invalidates a cached result:
 
     REPRISE_ACCELERATOR  cpu, gpu, mps or auto (default)
-    REPRISE_DEVICES      number of devices for one training (1; more are not supported yet)
+    REPRISE_DEVICES      number of devices for one training (1); more share each batch (DDP, forked processes)
     REPRISE_PRECISION    Lightning's names; default 32-true on a CPU, bf16-mixed on a GPU
     REPRISE_WORKERS      worker processes that gather batches (default 0)
 
@@ -67,7 +67,7 @@ class ArrayBatches(Dataset[Batch]):
 
 
 def _taken(array: Table, rows: np.ndarray, whole: bool) -> np.ndarray:
-    if whole and isinstance(array, np.ndarray) and array.flags.writeable:
+    if whole and isinstance(array, np.ndarray) and array.flags.writeable and array.flags.c_contiguous:
         return array
     return np.ascontiguousarray(array[rows])
 
@@ -97,24 +97,44 @@ class BatchRows(Sampler[np.ndarray]):
         for k in range(len(self)):
             last = k == len(self) - 1
             batch = order[k * self.batch_size : None if last else (k + 1) * self.batch_size]
+            if torch.distributed.is_initialized():
+                batch = _share(batch, torch.distributed.get_rank(), torch.distributed.get_world_size())
             yield np.sort(batch)  # sorted rows read faster from a memory map; order within a batch has no effect
+
+
+def _share(batch: np.ndarray, device: int, devices: int) -> np.ndarray:
+    """The rows of a batch that one device takes: all of them where there would be fewer than two for each."""
+    return batch[device::devices] if len(batch) >= 2 * devices else batch
 
 
 class _Fit(pl.LightningModule):
     """The Lightning side of `fit`: holds the model and the objective, knows the optimiser."""
 
-    def __init__(self, model: nn.Module, objective: Objective, recipe: Recipe, rows: BatchRows) -> None:
+    def __init__(self, model: nn.Module, objective: Objective, recipe: Recipe, rows: BatchRows, warmup: float) -> None:
         super().__init__()
-        self.model, self.objective, self.recipe, self.rows = model, objective, recipe, rows
+        self.model, self.objective, self.recipe, self.rows, self.warmup = model, objective, recipe, rows, warmup
         self.curve: list[float] = []
-        self._sum, self._count = torch.zeros(()), 0
+        self._sum, self._count, self._logged = torch.zeros(()), 0, time.monotonic()
+
+    def setup(self, stage: str) -> None:
+        if self.trainer.world_size > 1:
+            torch.set_num_threads(1)  # a forked process that wants the threads of its parent waits for ever
 
     def training_step(self, batch: Batch) -> Tensor:
         loss = self.objective(self.model, batch)
         if (rate := getattr(self.objective, "restart", None)) is not None:
             self._restart(rate)
+        if self.trainer.world_size > 1:
+            loss = loss * self._weight(batch)
         self._sum, self._count = self._sum.to(loss.device) + loss.detach(), self._count + 1
         return loss
+
+    def _weight(self, batch: Batch) -> Tensor:
+        """Rows of this device relative to the devices' mean: gradients are averaged as if all shares were equal."""
+        own = torch.tensor(float(len(next(iter(batch.values())))), device=self.device)
+        total = own.clone()
+        torch.distributed.all_reduce(total)
+        return own * self.trainer.world_size / total
 
     def _restart(self, rate: float) -> None:
         """Forget Adam's moments, which a loss on another scale has left, and scale the learning rate by `rate`."""
@@ -125,32 +145,49 @@ class _Fit(pl.LightningModule):
             group["lr"] = self.recipe.lr * rate
 
     def on_train_epoch_end(self) -> None:
-        self.curve.append(float(self._sum) / max(self._count, 1))
-        self.log("train_loss", self.curve[-1])
+        mean = self.trainer.strategy.reduce(self._sum / max(self._count, 1))  # over the devices
+        self.curve.append(float(mean))
         self._sum, self._count = torch.zeros(()), 0
+        if time.monotonic() - self._logged >= 1:  # a row costs a millisecond, which many a small epoch does not last
+            self.log("train_loss", self.curve[-1])
+            self._logged = time.monotonic()
+
+    def get_extra_state(self) -> list[float]:
+        return self.curve  # so that it goes wherever the weights go: checkpoints, and back from forked processes
+
+    def set_extra_state(self, state: list[float]) -> None:
+        self.curve = list(state)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         drawn = {"rows": self.rows.random.bit_generator.state, "torch": torch.get_rng_state()}
         drawn["cuda"] = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
-        checkpoint |= {"curve": self.curve, "drawn": drawn}
+        checkpoint["drawn"] = drawn
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.curve, drawn = list(checkpoint["curve"]), checkpoint["drawn"]
+        drawn = checkpoint["drawn"]
         self.rows.random.bit_generator.state = drawn["rows"]
         torch.set_rng_state(drawn["torch"])
         torch.cuda.set_rng_state_all(drawn["cuda"])
 
     def validation_step(self, batch: Batch) -> None:
-        self.log("val_loss", self.objective(self.model, batch), batch_size=len(batch["y"]), on_epoch=True)
+        loss = self.objective(self.model, batch)
+        self.log("val_loss", loss, batch_size=len(batch["y"]), on_epoch=True, sync_dist=True)
 
     def configure_optimizers(self) -> Any:
         recipe = self.recipe
         weights = [p for p in self.parameters() if p.requires_grad]
-        optimizer = torch.optim.Adam(weights, recipe.lr, weight_decay=recipe.weight_decay, fused=True)
+        # In mixed precision Lightning refuses to clip for fused optimisers.
+        fused = self.trainer.gradient_clip_val is None or self.trainer.precision == "32-true"
+        optimizer = torch.optim.Adam(weights, recipe.lr, weight_decay=recipe.weight_decay, fused=fused)
         if recipe.schedule == "one_cycle":
-            steps = len(self.rows) * recipe.epochs
-            cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.lr, total_steps=steps)
+            cycle = torch.optim.lr_scheduler.OneCycleLR(
+                optimizer, recipe.lr, total_steps=len(self.rows) * recipe.epochs, pct_start=self.warmup
+            )
             return [optimizer], [{"scheduler": cycle, "interval": "step"}]
+        if recipe.schedule == "step":
+            every = max(1, round(0.4 * len(self.rows) * recipe.epochs))
+            halved = torch.optim.lr_scheduler.StepLR(optimizer, every, gamma=0.5)
+            return [optimizer], [{"scheduler": halved, "interval": "step"}]
         if recipe.schedule == "plateau":
             plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.1, patience=15)
             return [optimizer], [{"scheduler": plateau, "monitor": "val_loss"}]
@@ -176,9 +213,9 @@ def _checkpoint(folder: Path, seed: int) -> Path:
 
 def _devices() -> int:
     wanted = os.environ.get("REPRISE_DEVICES", "1")
-    if wanted != "1":
-        raise UserError(f"REPRISE_DEVICES={wanted}: one training uses one device in this version")
-    return 1
+    if not wanted.isdigit() or wanted == "0":
+        raise UserError(f"REPRISE_DEVICES={wanted} is not a number of devices, 1 or more")
+    return int(wanted)
 
 
 def fit(
@@ -191,6 +228,8 @@ def fit(
     validation: Mapping[str, Table] | None = None,
     groups: np.ndarray | None = None,
     patience: int | None = None,
+    clip_norm: float | None = None,
+    warmup: float = 0.3,
 ) -> list[float]:
     """Train `model` in place and return the mean training loss of each epoch.
 
@@ -202,6 +241,8 @@ def fit(
         validation: needed by the `plateau` schedule and by `patience`.
         groups: (n,) group of each row, for `recipe.stratified`.
         patience: stop after so many epochs without a better validation loss.
+        clip_norm: greatest norm of the gradient of all parameters together.
+        warmup: share of the steps in which the `one_cycle` rate rises.
     """
     if validation is None and (recipe.schedule == "plateau" or patience):
         raise ValueError("the plateau schedule and early stopping need validation data")
@@ -216,11 +257,14 @@ def fit(
     if validation is not None:
         order = [np.arange(k, min(k + 512, len(validation["y"]))) for k in range(0, len(validation["y"]), 512)]
         held_out = DataLoader(ArrayBatches(validation), sampler=order, batch_size=None, num_workers=workers)
-    module = _Fit(model, objective, recipe, rows)
+    module = _Fit(model, objective, recipe, rows, warmup)
     callbacks: list[Callback] = [EarlyStopping("val_loss", patience=patience)] if patience else []
     folder = jobs.workdir()
     if folder:
         callbacks.append(_LastEpoch(_checkpoint(folder, seed)))
+    devices = _devices()
+    if devices > 1:
+        os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"  # else asking for a GPU makes forking impossible
     accelerator = os.environ.get("REPRISE_ACCELERATOR", "auto")
     on_gpu = accelerator in ("gpu", "cuda") or (accelerator == "auto" and torch.cuda.is_available())
     with warnings.catch_warnings():
@@ -228,6 +272,7 @@ def fit(
         warnings.filterwarnings("ignore", message=".*number of training batches .* is smaller than the logging.*")
         warnings.filterwarnings("ignore", message=".*directory .* exists and is not empty.*")
         warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")  # a frozen body
+        warnings.filterwarnings("ignore", message=".*recommended to use .*sync_dist.*")  # the curve is a mean already
         warnings.filterwarnings("ignore", message=".*(GPU|CUDA) available but not used.*")
         warnings.filterwarnings("ignore", category=DeprecationWarning)  # inside Lightning and torch
         warnings.filterwarnings("ignore", category=FutureWarning)
@@ -235,7 +280,10 @@ def fit(
             logging.getLogger(name).setLevel(logging.ERROR)
         trainer = pl.Trainer(
             accelerator="cpu" if not on_gpu and accelerator == "auto" else accelerator,
-            devices=_devices(),
+            devices=devices,
+            # Forked processes need neither a script to start again nor a copy of what is mapped from the disk.
+            strategy="ddp_fork_find_unused_parameters_true" if devices > 1 else "auto",
+            gradient_clip_val=clip_norm,
             precision=os.environ.get("REPRISE_PRECISION", "bf16-mixed" if on_gpu else "32-true"),  # type: ignore[arg-type]
             max_epochs=recipe.epochs,
             logger=pl.loggers.CSVLogger(folder, name=None, version="") if folder else False,

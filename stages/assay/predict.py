@@ -20,6 +20,9 @@ def main() -> None:
     todo = []
     for members in groups.values():
         first = members[0]
+        strategies = block.strategies.model_dump(exclude={"architectures"})
+        if first.model not in block.strategies.architectures:
+            strategies["names"] = []
         domains = {"invariance": task.pool, "planted_cue": [task.planted_cue.test] if task.planted_cue else []}
         todo.append(
             {
@@ -30,7 +33,7 @@ def main() -> None:
                 "seed": seed,
                 "domains": domains.get(first.arm, task.test),
                 "evaluation": block.evaluation.model_dump(),
-                "strategies": block.strategies.model_dump(),
+                "strategies": strategies,
             }
         )
     name = f"assay-predict@{dataset}"

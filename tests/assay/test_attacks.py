@@ -263,6 +263,36 @@ def test_batches_and_seeds(network: nn.Module, held_out: tuple[Tensor, Tensor], 
     assert perturb(network, x[:0], y[:0], attack, seed=3).shape == (0, 3, 8, 8)
 
 
+@pytest.mark.parametrize("attack", every_attack(0.4, 0.03), ids=NAMES)
+def test_known_answers_change_no_point(network: nn.Module, held_out: tuple[Tensor, Tensor], attack: Attack) -> None:
+    """Whoever knows which images are classified correctly gets the same points, and no other image is computed."""
+    x, y = held_out
+    y = torch.where(torch.arange(len(y)) % 3 == 0, (y + 1) % 10, y)  # a third of them wrong, and more
+    with torch.no_grad():
+        correct = network(x).argmax(1) == y
+    assert 50 < correct.sum() < 150
+    seen = []
+    watch = network.register_forward_pre_hook(lambda _, given: seen.append(len(given[0])))
+    known = perturb(network, x, y, attack, seed=3, batch_size=32, correct=correct)
+    watch.remove()
+    assert seen[0] == 32 and max(seen) == 32
+    assert sum(seen) <= int(correct.sum()) * (attack.steps + 2)
+    found = perturb(network, x, y, attack, seed=3, batch_size=32)
+    assert known.dtype == found.dtype and known.shape == found.shape
+    assert torch.equal(known[~correct], x[~correct])
+    close = (known - found).abs().flatten(1).amax(1) < 1e-4
+    assert close.float().mean() >= 0.97  # rounding, other in other batches, may turn a step of APGD
+    assert torch.equal(network(known).argmax(1) != y, network(found).argmax(1) != y)
+
+
+@pytest.mark.parametrize("attack", every_attack(0.4, 0.03), ids=NAMES)
+def test_nothing_known_to_be_correct(network: nn.Module, held_out: tuple[Tensor, Tensor], attack: Attack) -> None:
+    x, y = held_out
+    found = perturb(network, x, y, attack, seed=0, correct=torch.zeros(len(x), dtype=torch.bool))
+    assert torch.equal(found, x)
+    assert found.data_ptr() != x.data_ptr()
+
+
 def test_diverged_network_gives_finite_images() -> None:
     model = Linear(3, scale=torch.nan).eval()
     x = torch.full((4, *SHAPE), 0.5)

@@ -94,7 +94,14 @@ def test_unknown_key(edited, path, near):
 
 
 @pytest.mark.parametrize(
-    "path", [("analysis",), ("sweep", "lengths"), ("tasks", "digits", "pool"), ("evaluation", "max_images")]
+    "path",
+    [
+        ("analysis",),
+        ("sweep", "lengths"),
+        ("strategies", "architectures"),
+        ("tasks", "digits", "pool"),
+        ("evaluation", "max_images"),
+    ],
 )
 def test_missing_key(edited, path):
     """Nothing has a default: all values stand in the file."""
@@ -116,6 +123,7 @@ def test_missing_key(edited, path):
         (("seeds",), [-1], "assay.seeds.0 = -1: input should be greater than or equal to 0"),
         (("datasets",), [], "assay.datasets = []: list should have at least 1 item"),
         (("strategies", "names"), ["swa"], "assay.strategies.names.0 = 'swa': input should be 'lp_ft', 'wise_ft'"),
+        (("strategies", "architectures"), [], "assay.strategies.architectures = []: list should have at least 1 item"),
         (("strategies", "alphas"), 1, "assay.strategies.alphas = 1: input should be greater than or equal to 2"),
         (("invariance", "draws"), 0, "assay.invariance.draws = 0: input should be greater than 0"),
         (("invariance", "length"), "100 Steps", "assay.invariance.length = '100 Steps': string should match"),
@@ -200,6 +208,27 @@ def test_values_out_of_range(edited, path, value, part):
             "assay: invariance.architectures names ['assay.mlp'], which are not pretrained: not in architectures",
         ),
         (
+            ("strategies", "architectures"),
+            ["assay.mlp", "assay.cnn", "assay.lenet"],
+            "assay: strategies.architectures names ['assay.lenet', 'assay.mlp'], which are not pretrained: "
+            "not in architectures",
+        ),
+        (
+            ("architectures",),
+            ["assay.vit"],
+            "assay: strategies.architectures names ['assay.cnn'], which are not pretrained: not in architectures",
+        ),
+        (
+            ("strategies", "architectures"),
+            ["assay.cnn", "assay.cnn"],
+            "assay: strategies.architectures repeats a value: ['assay.cnn', 'assay.cnn']",
+        ),
+        (
+            ("strategies", "names"),
+            ["soups", "soups"],
+            "assay: strategies.names repeats a value: ['soups', 'soups']",
+        ),
+        (
             ("evaluation", "attacks", "small", "steps"),
             2,
             "assay.evaluation.attacks.small: fgsm makes one step: set steps to 1 instead of 2, or take pgd",
@@ -262,6 +291,13 @@ def test_lp_ft_needs_a_fitted_head(edited, names):
 @pytest.mark.parametrize("names", [[], ["soups"], ["last_layer", "soups"]])
 def test_other_strategies_need_no_head(edited, names):
     assert load(edited("sweep", "finetune", value=["full"], strategies=names)).strategies.names == names
+
+
+def test_strategies_for_any_of_the_architectures(content, edited):
+    every = content["assay"]["architectures"]
+    assert len(every) > 1
+    for names in (every, every[1:], every[:1]):
+        assert load(edited("strategies", "architectures", value=names)).strategies.architectures == names
 
 
 def test_data_sets_must_be_prepared(content, edited, tmp_path):

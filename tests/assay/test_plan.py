@@ -60,6 +60,7 @@ def paper_by_hand():
         datasets=list(tasks),
         architectures=[f"assay.timm/{name}" for name in TIMM],
         sweep=grid,
+        strategies={"architectures": [f"assay.timm/{TIMM[0]}"]},
         invariance={"architectures": [f"assay.timm/{TIMM[0]}"]},
         tasks={name: task | rest for name, task in tasks.items()},
     )
@@ -74,9 +75,12 @@ def arms(block, dataset):
 
 
 def test_counts_at_laptop_scale():
-    """4 models x 6 domains x 2 regimes x 2 strategies x 2 augmenters; 12 methods x 2 draws x (1 + 3) pools."""
-    assert arms(LAPTOP, "digits") == {"sweep": 192, "strategies": 24, "invariance": 96}
-    assert arms(LAPTOP, "colored") == {"sweep": 32, "strategies": 4, "planted_cue": 27}
+    """4 models x 6 domains x 2 regimes x 2 strategies x 2 augmenters; 12 methods x 2 draws x (1 + 3) pools.
+
+    One model in 6 domains for LP-FT; 7 methods x 2 seeds for the planted cue.
+    """
+    assert arms(LAPTOP, "digits") == {"sweep": 192, "strategies": 6, "invariance": 96}
+    assert arms(LAPTOP, "colored") == {"sweep": 32, "strategies": 1, "planted_cue": 14}
 
 
 @cache
@@ -228,10 +232,21 @@ def test_names():
 
 
 def test_strategies_take_the_first_cell_of_the_grid():
-    found = [run for run in plan.runs(LAPTOP, "digits") if run.arm == "strategies"]
-    assert len({(run.sources, run.model) for run in found}) == 24
+    block = changed(strategies={"architectures": LAPTOP.architectures})
+    found = [run for run in plan.runs(block, "digits") if run.arm == "strategies"]
+    assert len({(run.sources, run.model) for run in found}) == len(found) == 24
     for run in found:
         assert (run.finetune, run.regime, run.augment, run.lr) == ("lp_ft", "full", "standard", 0.001)
+
+
+@pytest.mark.parametrize("names", [["assay.cnn"], ["assay.vit", "assay.cnn"]])
+def test_strategies_of_the_listed_architectures_alone(names):
+    found = plan.runs(changed(strategies={"architectures": names}), "digits")
+    pairs = [(run.sources, run.model) for run in found if run.arm == "strategies"]
+    assert sorted(pairs) == sorted((domain, model) for domain in LAPTOP.tasks["digits"].train for model in names)
+    others = [run for run in found if run.arm != "strategies"]
+    assert others == [run for run in plan.runs(LAPTOP, "digits") if run.arm != "strategies"]
+    assert {run.model for run in others if run.arm == "sweep"} == set(LAPTOP.architectures)
 
 
 def test_no_strategies_without_their_parents():
@@ -243,15 +258,20 @@ def test_no_strategies_without_their_parents():
 
 
 def test_lp_ft_starts_from_a_head_of_its_own_domain():
-    block = changed(seeds=[0, 1], sweep={"lr": {"full": [0.001], "head": [0.005, 0.01]}})
+    block = changed(
+        seeds=[0, 1],
+        sweep={"lr": {"full": [0.001], "head": [0.005, 0.01]}},
+        strategies={"architectures": LAPTOP.architectures},
+    )
     found = plan.runs(block, "digits")
-    for run in found:
-        if run.arm == "strategies":
-            head = plan.probe_of(run, found)
-            assert head.arm == "sweep"
-            assert (head.finetune, head.augment, head.lr) == ("head", "standard", 0.005)  # the first of its kind
-            for field in ("sources", "model", "regime", "seed"):
-                assert getattr(head, field) == getattr(run, field)
+    tuned = [run for run in found if run.arm == "strategies"]
+    assert len(tuned) == 2 * 24
+    for run in tuned:
+        head = plan.probe_of(run, found)
+        assert head.arm == "sweep"
+        assert (head.finetune, head.augment, head.lr) == ("head", "standard", 0.005)  # the first of its kind
+        for field in ("sources", "model", "regime", "seed"):
+            assert getattr(head, field) == getattr(run, field)
 
 
 def test_invariance_pools_lack_one_or_two_domains():
@@ -264,9 +284,7 @@ def test_invariance_pools_lack_one_or_two_domains():
     }
     assert not any("pen" in run.domains for run in found)
     assert {run.model for run in found} == {"assay.cnn"}
-    assert {(run.lr, run.batch_size, run.length, run.augment) for run in found} == {
-        (0.002, 64, "100 steps", "standard")
-    }
+    assert {(run.lr, run.batch_size, run.length, run.augment) for run in found} == {(0.002, 64, "60 steps", "standard")}
     assert Counter((run.method, run.draw) for run in found) == {
         (method, draw): 4 for method in LAPTOP.invariance.methods for draw in (0, 1)
     }
@@ -290,8 +308,17 @@ def test_planted_cue():
     found = [run for run in plan.runs(LAPTOP, "colored") if run.arm == "planted_cue"]
     assert {(run.sources, run.model, run.length) for run in found} == {("font_e10+font_e20", "assay.mlp", "301 epochs")}
     assert all(run.epochs(10_000) == 301 for run in found)  # full batches: an epoch is a step
-    assert Counter(run.method for run in found)["irm"] == 3
-    assert Counter(run.method for run in found)["fishr"] == 1
+    methods = ("erm", "erm_grayscale", "group_dro", "coral", "sd", "irm", "vrex")
+    assert Counter((run.method, run.seed) for run in found) == {(name, seed): 1 for name in methods for seed in (0, 1)}
+
+
+def test_methods_of_the_planted_cue_have_seeds_of_their_own():
+    colored = LAPTOP.model_dump()["tasks"]["colored"]
+    cue = colored["planted_cue"] | {"methods": {"irm": [0, 1, 2], "fishr": [4]}}
+    block = changed(tasks={"colored": colored | {"planted_cue": cue}})
+    found = [run for run in plan.runs(block, "colored") if run.arm == "planted_cue"]
+    assert [(run.method, run.seed) for run in found] == [("irm", 0), ("irm", 1), ("irm", 2), ("fishr", 4)]
+    assert len([label for label in plan.groups(block, "colored") if label.startswith("planted_cue.")]) == 4
 
 
 # ---------------------------------------------------------------- groups and files
@@ -311,10 +338,12 @@ def test_groups_part_the_runs(file):
 def test_groups_at_laptop_scale():
     digits, colored = (plan.groups(LAPTOP, name) for name in ("digits", "colored"))
     assert len(digits) == 6 * 4 + 4
-    assert Counter(run.arm for run in digits["sweep.pen.vit.s0"]) == {"sweep": 8, "strategies": 1}
+    assert Counter(run.arm for run in digits["sweep.pen.cnn.s0"]) == {"sweep": 8, "strategies": 1}
+    assert Counter(run.arm for run in digits["sweep.pen.vit.s0"]) == {"sweep": 8}  # no strategies for this one
     assert len(digits["invariance.color+rotated.cnn.s0"]) == 24
-    assert len(colored) == 4 + 3
-    assert len(colored["planted_cue.font_e10+font_e20.mlp.s0"]) == 13
+    assert len(colored) == 4 + 2
+    for seed in (0, 1):
+        assert len(colored[f"planted_cue.font_e10+font_e20.mlp.s{seed}"]) == 7
 
 
 def fields_of(name, members):

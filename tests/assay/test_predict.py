@@ -12,7 +12,8 @@ from assay import tiny
 from assay.tiny import run
 from reprise import architectures, jobs
 from reprise.assay import predict as module
-from reprise.assay.architectures import features_of, logits_of, state
+from reprise.assay.architectures import as_input, features_of, logits_of, state
+from reprise.assay.attacks import Attack, perturb
 from reprise.assay.corruptions import corrupt, image_seeds
 from reprise.assay.evaluate import Labels
 from reprise.assay.planted import reduced
@@ -201,7 +202,7 @@ def test_attacked_images_are_a_random_sample_of_each_test_split(crop, data, task
     member = run(crop=crop)
     weights = save(tmp_path, [member], (3, crop or 16, crop or 16))
     given = []
-    monkeypatch.setattr(module, "perturb", lambda network, x, y, *_: given.append((x, y)) or x)
+    monkeypatch.setattr(module, "perturb", lambda network, x, y, *_, correct: given.append((x, y, correct)) or x)
     found = of(predict(**job([member], data, weights, max_images=6, attacked=4)), member.id)
     samples = {domain: task.sample(domain, "test", 4, SEED) for domain in tiny.DOMAINS}
     network = restored(weights, member, (3, crop or 16, crop or 16))
@@ -215,9 +216,50 @@ def test_attacked_images_are_a_random_sample_of_each_test_split(crop, data, task
         first.append(np.isin(sample.rows, task.sample(domain, "test", 6, SEED).rows[:4]).all())
     assert not all(first)
     assert len(given) == len(ATTACKS)  # all domains in one pass
-    for x, y in given:
+    for x, y, correct in given:
         assert x.shape == (12, 3, crop or 16, crop or 16)
         np.testing.assert_array_equal(y, np.concatenate([sample.y for sample in samples.values()]))
+        np.testing.assert_array_equal(correct, logits_of(network, x).argmax(1) == y.numpy())
+
+
+@pytest.mark.parametrize("member", [FULL, HEAD, FEW])
+def test_attacked_logits_are_those_of_attacking_every_image(member, task, data, weights):
+    """Each attack for itself: what one finds must not leave its trace in what the others found."""
+    attacks = {
+        "tiny": {"method": "pgd", "loss": "ce", "norm": "l2", "eps": 0.02, "steps": 2},
+        "apgd": {"method": "apgd", "loss": "dlr", "norm": "linf", "eps": 0.1, "steps": 4},
+        "large": ATTACKS["large"],
+    }
+    found = of(predict(**job([member], data, weights, attacks=attacks)), member.id)
+    network = restored(weights, member).requires_grad_(False)
+    samples = [task.sample(domain, "test", 5, SEED) for domain in tiny.DOMAINS]
+    x = as_input(torch.cat([torch.from_numpy(np.array(sample.x)) for sample in samples]))
+    y = torch.from_numpy(np.concatenate([sample.y for sample in samples]))
+    assert 0 < (logits_of(network, x).argmax(1) == y.numpy()).sum() < len(y)
+    logits = {}
+    for name, settings in attacks.items():
+        seed = derive(SEED, "assay", "attack", name) % 2**63
+        logits[name] = logits_of(network, perturb(network, x, y, Attack(**settings), seed))
+        for k, domain in enumerate(tiny.DOMAINS):
+            close(found[f"adversarial/{name}/{domain}"], logits[name][5 * k : 5 * k + 5])
+    names = list(attacks)
+    for one, other in zip(names, names[1:] + names[:1], strict=True):  # more than `close` lets pass
+        assert np.abs(logits[one] - logits[other]).max() > 0.01
+
+
+def test_nothing_to_attack(task, data, tmp_path):
+    """A network that is wrong about every image keeps its logits."""
+    weights = save(tmp_path, [FULL])
+    stored = load_file(weights / f"{FULL.id}.safetensors")
+    stored["head.bias"] += np.array([0, 0, 1e4], np.float32)
+    save_file(stored, weights / f"{FULL.id}.safetensors")
+    judge = module._Judge(FULL, task, module._clean(FULL, task, list(tiny.DOMAINS), None, SEED), EVALUATION, SEED)
+    judge.victims = {domain: (x, torch.zeros_like(y)) for domain, (x, y) in judge.victims.items()}
+    network = restored(weights, FULL).requires_grad_(False)
+    found = judge.attacked(network)
+    assert set(found) == ADVERSARIAL
+    for name, value in found.items():
+        close(value, logits_of(network, judge.victims[name.split("/")[-1]][0]))
 
 
 @pytest.mark.parametrize("arm", ["sweep", "invariance", "planted_cue"])
@@ -307,7 +349,7 @@ def test_restored_networks_need_no_gradient(data, weights, monkeypatch):
     """Attacks ask for that of the images alone."""
     seen = []
 
-    def watched(network, x, y, *rest):
+    def watched(network, x, y, *rest, correct):
         seen.append((network.training, [weight.requires_grad for weight in network.parameters()]))
         return x
 

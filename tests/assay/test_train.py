@@ -17,7 +17,7 @@ from reprise.assay.tasks import Task
 from reprise.errors import UserError
 from reprise.params import Recipe
 from reprise.seeding import derive
-from reprise.training import fit
+from reprise.training import BatchRows, fit
 
 SEED = 3
 
@@ -301,6 +301,13 @@ def test_draws(trained, fitted):
                 assert inner.penalty == drawn[number]["penalty"]
     assert factors[0] == 1.0
     assert len(set(factors)) == 3
+
+
+@pytest.mark.parametrize(("batch_size", "updates"), [(12, 4), (16, 3), (47, 1), (46, 2), (48, 1)])
+def test_methods_know_the_number_of_their_updates(trained, fitted, batch_size, updates):
+    """Of 48 rows; a batch never holds a single one."""
+    trained(run(arm="invariance", sources="a+c", method="irm", batch_size=batch_size, length="4 epochs"))
+    assert fitted.objective.inner.steps == 4 * updates == 4 * len(BatchRows(48, batch_size, 0))
 
 
 @pytest.mark.parametrize("method", invariance.METHODS)

@@ -102,6 +102,30 @@ def test_inconsistent_cards_are_not_written(tmp_path, arguments, message):
     assert open_prepared(tmp_path / "whole").card["splits"] == {}
 
 
+def test_arrays_with_rows_of_their_own(tmp_path):
+    """Those that the card names in `beside`; splits are about the others."""
+    given = {"x": np.arange(12, dtype=np.uint8).reshape(6, 2), "edges": np.arange(9, dtype=np.int32)}
+    splits = {"train": (0, 4), "test": (4, 6)}
+    arrays.write(tmp_path / "toy", name="toy", arrays=given, splits=splits, beside=["edges"])
+    prepared = open_prepared(tmp_path / "toy")
+    assert prepared.card["beside"] == ["edges"]
+    for name, array in given.items():
+        np.testing.assert_array_equal(prepared.arrays[name], array)
+    assert prepared.rows("test") == slice(4, 6)
+    with pytest.raises(ValueError, match=r"outside the 6 rows"):  # not the nine
+        arrays.write(tmp_path / "other", name="toy", arrays=given, splits={"all": (0, 9)}, beside=["edges"])
+
+
+@pytest.mark.parametrize("beside", [{}, {"beside": []}, {"beside": ["y"]}, {"beside": ["x", "edges"]}])
+def test_all_other_arrays_share_their_rows(tmp_path, beside):
+    given = {"x": np.zeros((6, 2)), "y": np.zeros(6), "edges": np.zeros(9)}
+    if "x" in beside.get("beside", ()):
+        del given["y"]  # then none is left that a split could be about
+    with pytest.raises(ValueError, match=r"the arrays do not share one number of rows: (\[6, 9\]|\[\])"):
+        arrays.write(tmp_path / "toy", name="toy", arrays=given, splits={}, **beside)
+    assert not (tmp_path / "toy").exists()
+
+
 @pytest.mark.parametrize(
     ("key", "shape", "dtype"), [("../x", (1,), "u1"), ("X", (1,), "u1"), ("x", (0, 2), "u1"), ("x", (2,), object)]
 )
@@ -139,6 +163,7 @@ def lengthen(folder):
         (lambda f: edit_card(f, lambda card: card.update(format=0)), "reads format 1"),
         (lambda f: edit_card(f, lambda card: card.pop("arrays")), "not a card"),
         (lambda f: edit_card(f, lambda card: card["arrays"].update({"../x.npy": {}})), "not described"),
+        (lambda f: edit_card(f, lambda card: card.update(beside=["labels", "x"])), "do not share one number of rows"),
     ],
 )
 def test_damage_names_the_command(tmp_path, damage, message):

@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from reprise.claims import NOT_MEASURED
 from reprise.report.build import build, discover
@@ -30,9 +31,11 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
         figures = reports / "figures" / wing.name
         figures.mkdir(parents=True)
         for exhibit in wing.page.exhibits:
-            (figures / f"{exhibit.name}.svg").write_text(
-                '<svg xmlns="http://www.w3.org/2000/svg" width="1100" height="300"/>'
-            )
+            path = figures / f"{exhibit.name}{exhibit.suffix}"
+            if exhibit.suffix == ".svg":
+                path.write_text('<svg xmlns="http://www.w3.org/2000/svg" width="1100" height="300"/>')
+            else:
+                Image.new("RGB", (1100, 300)).save(path, "GIF" if exhibit.suffix == ".gif" else "PNG")
     entries = {claim.id: {"verdict": NOT_MEASURED} for wing in wings for claim in wing.claims}
     (reports / "claims.json").write_text(json.dumps(entries))
     return build(wings, reports=reports, params=ROOT / "params.yaml", timings=reports / "none")

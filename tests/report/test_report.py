@@ -31,6 +31,8 @@ PAGE = Page(
     exhibits=(
         Exhibit("drawn", "Drawn", "A caption.", alt="A line that rises.", paper="0.7", claims=("first",)),
         Exhibit("missing", "Missing", "A caption.", alt="Nothing."),
+        Exhibit("moving", "Moving", "How it moves.", alt="A square that walks.", suffix=".gif"),
+        Exhibit("still", "Still", "A caption.", alt="A photograph.", suffix=".png"),
         Exhibit(
             "listed", "Listed", "A caption.", columns={"Name": "{name}", "Value": "{x:.2f}| ± {sd:.2f}"}, rows=("set",)
         ),
@@ -71,6 +73,8 @@ def reports(tmp_path: Path) -> Path:
     (folder / "claims.json").write_text(json.dumps(entries))
     (folder / "claims.md").write_text("# Ledger\n\n- `demo.second`: This was found instead.\n")
     (folder / "figures/demo/drawn.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>')
+    for name in ("missing.png", "moving.gif", "moving.svg", "still.png"):  # of the suffix that is asked for, or none
+        (folder / "figures/demo" / name).write_bytes(b"GIF89a")
     (folder / "plots/demo/drawn.csv").write_text("x\n1\n")
     (folder / "plots/demo/listed.csv").write_text("set,name,x,sd\na,one,0.5,\nb,two,0.25,0.1\n")
     (tmp_path / "params.yaml").write_text(PARAMS)
@@ -167,6 +171,36 @@ def test_paper_page_shows_exhibits_and_says_what_is_missing(reports: Path) -> No
     assert '<th scope="row">merge ddp</th><td>0.100</td><td>–</td>' in text
     assert "1 min 15 s" in text
     assert "512 MiB" in text
+
+
+def test_an_animation_plays_only_for_a_reader_who_asks(reports: Path) -> None:
+    text = make(reports)["demo.html"]
+    section = text.split('<section aria-labelledby="moving">')[1].split("</section>")[0]
+    page = Reader(section)
+    assert [image["src"] for image in page.all("img")] == ["figures/demo/moving.gif"]
+    assert page.all("img")[0]["loading"] == "lazy"
+    tags = [tag for tag, _ in page.tags]
+    assert tags.index("details") < tags.index("img") < tags.index("figcaption")
+    assert "open" not in page.all("details")[0]
+    assert section.index("Play the animation") < section.index("<img") < section.index("</details>")
+    assert '<a href="figures/demo/moving.gif">figure alone</a>' in section  # though it has no data
+    assert text.count("<details>") == 2  # the other one holds the parameters
+
+
+def test_a_figure_has_the_suffix_it_is_said_to_have(reports: Path) -> None:
+    text = make(reports)["demo.html"]
+    assert [image["src"] for image in Reader(text).all("img")] == [
+        "figures/demo/drawn.svg",
+        "figures/demo/moving.gif",
+        "figures/demo/still.png",
+    ]
+    still = text.split('<section aria-labelledby="still">')[1].split("</section>")[0]
+    assert "<details>" not in still and "loading" not in still
+
+
+@pytest.mark.parametrize(("suffix", "moves"), [(".svg", False), (".png", False), (".gif", True), (".apng", True)])
+def test_what_moves(suffix: str, moves: bool) -> None:
+    assert Exhibit("x", "X", "", suffix=suffix).moves is moves  # type: ignore[arg-type]
 
 
 def test_pages_are_deterministic(reports: Path) -> None:

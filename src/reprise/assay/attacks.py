@@ -56,6 +56,7 @@ def perturb(
     attack: Attack,
     seed: int,
     batch_size: int = 256,
+    correct: Bool[Tensor, " n"] | None = None,
 ) -> Float[Tensor, "n c h w"]:
     """Attack every image the model classifies correctly.
 
@@ -64,6 +65,7 @@ def perturb(
         x: images in [0, 1].
         y: true classes, on the device of `x`.
         seed: of APGD's random starts, which do not depend on the batch size.
+        correct: the images that the model classifies correctly, where that is known; others cost nothing then.
 
     Returns: float32 points within `attack.eps` of `x` and in [0, 1].
 
@@ -74,13 +76,11 @@ def perturb(
     x = x.detach().float()
     noise = _directions(x, attack.norm, seed) if attack.method == "apgd" else x
     search = _apgd if attack.method == "apgd" else _pgd
-    found = [
-        search(model, images, classes, attack, directions.to(x.device))
-        for images, classes, directions in zip(
-            x.split(batch_size), y.split(batch_size), noise.split(batch_size), strict=True
-        )
-    ]
-    return torch.cat(found)
+    rows = torch.arange(len(x), device=x.device) if correct is None else correct.nonzero()[:, 0]
+    found = x.clone()
+    for part in rows.split(batch_size):
+        found[part] = search(model, x[part], y[part], attack, noise[part.to(noise.device)].to(x.device))
+    return found
 
 
 def dlr_loss(logits: Float[Tensor, "n k"], y: Int[Tensor, " n"]) -> Float[Tensor, " n"]:

@@ -55,6 +55,7 @@ class Grid(Section):
 class Strategies(Section):
     """Fine-tuning strategies beyond the paper, on the first cell of the grid of each training domain."""
 
+    architectures: Names
     names: list[Literal["lp_ft", "wise_ft", "soups", "last_layer"]]
     alphas: Annotated[int, Field(ge=2, le=101, description="points between pretrained (0) and fine-tuned (1)")]
 
@@ -170,13 +171,14 @@ class Params(Section):
             raise ValueError("strategies.names: lp_ft starts from a fitted head, so name head in sweep.finetune")
         if "erm" not in self.invariance.methods:
             raise ValueError("invariance.methods must hold erm, which the others are compared with")
-        if strange := sorted(set(self.invariance.architectures) - set(self.architectures)):
-            raise ValueError(
-                f"invariance.architectures names {strange}, which are not pretrained: not in architectures"
-            )
+        arms = {"strategies": self.strategies.architectures, "invariance": self.invariance.architectures}
+        for arm, named in arms.items():
+            if strange := sorted(set(named) - set(self.architectures)):
+                raise ValueError(f"{arm}.architectures names {strange}, which are not pretrained: not in architectures")
         blocks: dict[str, Section] = {
             "": self,
             "sweep.": self.sweep,
+            "strategies.": self.strategies,
             "evaluation.": self.evaluation,
             "invariance.": self.invariance,
         }

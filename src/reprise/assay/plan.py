@@ -113,9 +113,9 @@ def _sweep(params: Params, dataset: str) -> Iterator[Run]:
 
 def _strategies(params: Params, dataset: str) -> Iterator[Run]:
     task, grid = params.tasks[dataset], params.sweep
-    if "lp_ft" not in params.strategies.names or not {"full", "head"} <= set(grid.finetune):
+    if "lp_ft" not in params.strategies.names:
         return
-    for seed, domain, model in product(params.seeds, task.train, params.architectures):
+    for seed, domain, model in product(params.seeds, task.train, params.strategies.architectures):
         yield Run(
             dataset, "strategies", domain, model, grid.regimes[0], "lp_ft", grid.augment[0], "erm", grid.lr["full"][0],
             grid.lengths[0], grid.batch_size, task.crop, 0, seed,

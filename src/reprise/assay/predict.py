@@ -22,7 +22,7 @@ from safetensors.numpy import load_file
 from torch import Tensor
 
 from reprise import architectures, jobs
-from reprise.assay.architectures import as_input, device, features_of
+from reprise.assay.architectures import as_input, device, features_of, logits_of
 from reprise.assay.attacks import Attack, perturb
 from reprise.assay.corruptions import corrupt, image_seeds
 from reprise.assay.plan import Run
@@ -184,14 +184,18 @@ class _Judge:
         return corrupt(torch.from_numpy(np.array(self.images())).to(device()), kind, severity, seeds).cpu().numpy()
 
     def attacked(self, network: Any) -> dict[str, np.ndarray]:
-        """Logits of the perturbed images, all domains in one pass."""
+        """Logits of the perturbed images, all domains in one pass; those of misclassified images stay as they are."""
         x = as_input(torch.cat([images for images, _ in self.victims.values()]).to(device()))
         y = torch.cat([classes for _, classes in self.victims.values()]).to(device())
         found = {}
+        clean = logits_of(network, x)
+        correct = torch.from_numpy(clean.argmax(1)).to(y.device) == y
         for name, attack in self.attacks.items():
-            perturbed = perturb(network, x, y, attack, derive(self.seed, "assay", "attack", name) % 2**63)
-            with torch.inference_mode():
-                logits = torch.cat([network(part) for part in perturbed.split(256)]).float().cpu().numpy()
+            seed = derive(self.seed, "assay", "attack", name) % 2**63
+            perturbed = perturb(network, x, y, attack, seed, correct=correct)
+            logits = clean.copy()  # one for each attack
+            if correct.any():
+                logits[correct.cpu().numpy()] = logits_of(network, perturbed[correct])
             ends = np.cumsum([len(classes) for _, classes in self.victims.values()])
             for domain, part in zip(self.victims, np.split(logits, ends[:-1]), strict=True):
                 found[f"adversarial/{name}/{domain}"] = part

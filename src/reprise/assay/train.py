@@ -18,7 +18,7 @@ from reprise.assay.tasks import Task
 from reprise.errors import UserError
 from reprise.params import Recipe
 from reprise.seeding import derive
-from reprise.training import Batch, fit
+from reprise.training import Batch, BatchRows, fit
 
 Weights = dict[str, np.ndarray]
 
@@ -52,7 +52,7 @@ def train(
     )  # fmt: skip
     if this.arm == "invariance":
         env = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
-        steps = recipe.epochs * -(-len(y) // this.batch_size)
+        steps = recipe.epochs * len(BatchRows(len(y), this.batch_size, draw))
         inner = _drawn(this, network, environments=len(parts), steps=steps, seed=seed)
         recipe = recipe.model_copy(update={"lr": this.lr * invariance.learning_rates(this.draw + 1, seed)[this.draw]})
         objective = Augmented(inner, this)

@@ -1,8 +1,9 @@
 """The format of `data/prepared/NAME/`: plain `.npy` arrays, opened as memory maps, and one `card.json`.
 
 The card holds the format's version, the arrays' shapes, dtypes and sha256, the splits (contiguous row ranges
-`[start, stop)` of every array's first axis), the label names, licence, citation, the hashes of the source files, and
-whatever else a data set wants to say. It is written with sorted keys and no timestamps: equal data, equal card.
+`[start, stop)` of every array's first axis, but for those with rows of their own, named in `beside`), the label names,
+licence, citation, the hashes of the source files, and whatever else a data set wants to say. It is written with sorted
+keys and no timestamps: equal data, equal card.
 
 By convention `x` is uint8 images (n, 3, h, w) or float32 table features (n, d), not standardised, and `labels` is
 uint8 (uint16 for many classes) (n, k) with `label_names`.
@@ -206,7 +207,7 @@ def card_problem(card: Any) -> str | None:
         return f"not a card: it lacks some of {', '.join(sorted(CARD_KEYS))}"
     if card["format"] != FORMAT:
         return f"format {card['format']}, this version of reprise reads format {FORMAT}"
-    rows = set()
+    rows, beside = set(), set(card.get("beside", ()))
     for file, facts in card["arrays"].items():
         if (
             not ARRAY_FILE.fullmatch(file)
@@ -214,7 +215,8 @@ def card_problem(card: Any) -> str | None:
             or facts.keys() != {"shape", "dtype", "sha256"}
         ):
             return f"array {file!r} is not described by shape, dtype and sha256"
-        rows.add(facts["shape"][0])
+        if file.removesuffix(".npy") not in beside:
+            rows.add(facts["shape"][0])
     if len(rows) != 1:
         return f"the arrays do not share one number of rows: {sorted(rows)}"
     (n,) = rows

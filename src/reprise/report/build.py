@@ -107,10 +107,10 @@ def _exhibit(exhibit: Exhibit, paper: str, entries: list[sources.Entry], reports
     ids = {f"{paper}.{name}" for name in exhibit.claims}
     found: dict[str, Any] = {"exhibit": exhibit, "ledger": [entry for entry in entries if entry.id in ids]}
     data = reports / "plots" / paper / f"{exhibit.name}.csv"
-    figure = reports / "figures" / paper / f"{exhibit.name}.svg"
+    figure = f"figures/{paper}/{exhibit.name}{exhibit.suffix}"
     is_table = bool(exhibit.columns)
     return found | {
-        "figure": f"figures/{paper}/{exhibit.name}.svg" if not is_table and figure.exists() else "",
+        "figure": figure if not is_table and (reports / figure).exists() else "",
         "data": f"plots/{paper}/{exhibit.name}.csv" if data.exists() else "",
         "tables": sources.tables(data, exhibit) if is_table and data.exists() else [],
     }

@@ -5,6 +5,7 @@ Numbers never stand here: they come from the metrics, the ledger and the figures
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -12,7 +13,7 @@ class Exhibit:
     """A figure or table of the results.
 
     Attributes:
-        name: of `figures/<paper>/<name>.svg`, or of `plots/<paper>/<name>.csv` for a table.
+        name: of `figures/<paper>/<name><suffix>`, or of `plots/<paper>/<name>.csv` for a table.
         title: what it shows, in a few words.
         caption: how to read it.
         alt: what a reader who cannot see it needs: form, axes, series. Empty for a table, which is text itself.
@@ -20,6 +21,7 @@ class Exhibit:
         claims: short ids (without the paper) of the ledger entries that rest on it.
         columns: of a table: heading -> format string over the columns of the CSV file ("{accuracy:.3f}").
         rows: of a table: the columns of the CSV file that split it into several tables.
+        suffix: of the figure's file.
     """
 
     name: str
@@ -30,6 +32,12 @@ class Exhibit:
     claims: tuple[str, ...] = ()
     columns: Mapping[str, str] = field(default_factory=dict)
     rows: tuple[str, ...] = ()
+    suffix: Literal[".svg", ".png", ".gif", ".apng"] = ".svg"
+
+    @property
+    def moves(self) -> bool:
+        """An animation: the page shows it only to a reader who opens it."""
+        return self.suffix in (".gif", ".apng")
 
 
 @dataclass(frozen=True)
