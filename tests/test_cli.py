@@ -53,7 +53,7 @@ def test_check_accepts_every_scale(folder: Path, capsys: pytest.CaptureFixture[s
         ("common:\n", "commun:\n", "common is missing"),
         ("  loanapp: {}", "  loanap: {}", "data.loanap is not a data set"),
         ("fairness:\n", "fairnes:\n", "fairnes is no paper"),
-        ("  datasets: [faces, letters, digits, colored, loanapp]", "  datasets: [faces, letters]", "common.datasets"),
+        ("  datasets: [faces, letters, digits, colored, loanapp", "  datasets: [faces, letters", "common.datasets"),
         ("common:\n", "common: [\n", "not valid YAML"),
     ],
 )

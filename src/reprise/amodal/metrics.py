@@ -114,7 +114,9 @@ def judge(
     """
     shifts = displacements(full)
     offsets = shifts.max(axis=0) - shifts
-    body, hidden = aligned(visible, offsets), full & ~visible
+    # Where the full mask is not known, nor is the place of the body.
+    known = area(full) > 0
+    body, hidden = aligned(visible & known[:, None, None], offsets), full & ~visible
     pixels = np.flatnonzero(occluders)
     frame, row, column = np.unravel_index(pixels, visible.shape)
     revealed = np.any(body, axis=0)[row + offsets[frame, 0], column + offsets[frame, 1]]
@@ -131,7 +133,7 @@ def judge(
         codes=8 * frame + HIDDEN * full.reshape(-1)[pixels] + REVEALED * revealed + NEAR * near,
         box_grows=np.any(sides > GROWS * box_sides(visible), axis=1),
         never_revealed=np.full(len(full), always > ALWAYS_HIDDEN * sides.prod(axis=1).mean()),
-        shape_iou=np.append(iou(body[:-1], body[1:]), np.nan),
+        shape_iou=np.append(np.where(known[:-1] & known[1:], iou(body[:-1], body[1:]), np.nan), np.nan),
         flow_iou=warped_iou(visible, flow),
     )
 

@@ -109,6 +109,9 @@ class Params(Section):
     def _consistent(self) -> Self:
         if absent := [name for name in self.datasets if name not in self.tasks]:
             raise ValueError(f"datasets names {absent}, but tasks describes only {sorted(self.tasks)}")
+        for name in self.adaptation.methods:
+            if not any(name in self.tasks[dataset].runs for dataset in self.datasets):
+                raise ValueError(f"adaptation.methods names {name}, which no data set trains")
         low, high = self.evaluation.occlusion
         if low >= high:
             raise ValueError(f"evaluation.occlusion = [{low}, {high}] is empty: the lower bound comes first")

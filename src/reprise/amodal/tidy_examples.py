@@ -34,17 +34,22 @@ def per_frame(examples: Sequence[Example]) -> pd.DataFrame:
                 "video": example.video,
                 "object": example.object_id,
                 "frame": example.first + np.arange(len(example.frames)),
-                "occlusion_rate": example.rate,
+                "occlusion_rate": known(example, example.rate),
                 "scored": example.scored.astype(int),
                 "method": method,
-                "iou_full": example.iou_full(method),
-                "iou_occluded": example.iou_occluded(method),
+                "iou_full": known(example, example.iou_full(method)),
+                "iou_occluded": known(example, example.iou_occluded(method)),
             }
         )
         for example in examples
         for method in compared(example)
     ]
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+
+
+def known(example: Example, values: np.ndarray) -> np.ndarray:
+    """Values per frame, missing where the full mask is empty: the truth of that frame is not known."""
+    return np.where(example.full.any(axis=(1, 2)), values, np.nan)
 
 
 def strips(examples: Sequence[Example]) -> pd.DataFrame:

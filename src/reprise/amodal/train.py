@@ -113,6 +113,12 @@ class Snapshots(nn.Module):
         self.calls = 0
         self.states: dict[int, dict[str, Tensor]] = {}
 
+    def get_extra_state(self) -> tuple[int, dict[int, dict[str, Tensor]]]:
+        return self.calls, self.states  # with the weights they come back from checkpoints and forked processes
+
+    def set_extra_state(self, state: tuple[int, dict[int, dict[str, Tensor]]]) -> None:
+        self.calls, self.states = state
+
     def forward(self, model: nn.Module, batch: Batch) -> Tensor:
         if self.calls in self.at:
             self.states[self.calls] = _tensors(model)

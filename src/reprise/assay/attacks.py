@@ -78,7 +78,7 @@ def perturb(
     search = _apgd if attack.method == "apgd" else _pgd
     rows = torch.arange(len(x), device=x.device) if correct is None else correct.nonzero()[:, 0]
     found = x.clone()
-    for part in rows.split(batch_size):
+    for part in rows.split(batch_size) if len(rows) else ():
         found[part] = search(model, x[part], y[part], attack, noise[part.to(noise.device)].to(x.device))
     return found
 
