@@ -359,7 +359,7 @@ def test_a_killed_worker(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_killed_stage(tmp_path, end):
-    todo = [*some(1, 2), *some(3, 4, seconds=1.5)]
+    todo = [*some(1, 2), *some(3, 4, seconds=4)]
     with Stage(tmp_path, todo) as stage:
         wait_for(lambda: stored(tmp_path) == 2)
         stage.process.send_signal(end)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from reprise.amodal.params import Params, load
-from reprise.amodal.plan import Run, adapted, adapting, runs
+from reprise.amodal.plan import SUPERVISED, Run, adapted, adapting, runs
 
 ROOT = Path(__file__).parents[2]
 SCALES = [ROOT / "params.yaml", *sorted((ROOT / "params").glob("*.yaml"))]
@@ -52,7 +52,9 @@ def test_shipped_plans(file):
         labels = [run.label for run in [*runs(block, name), *adapted(block, name)]]
         assert len(labels) == len(set(labels))
         methods = {run.method for run in runs(block, name)}
-        assert methods >= {"savos", "per_frame", "completion", "supervised", *block.adaptation.methods}
+        assert methods >= {"savos", "per_frame", "completion", *block.adaptation.methods}
+        # KINS knows the full masks of some test frames alone, so nothing can be trained on them.
+        assert bool(methods & set(SUPERVISED)) == (name != "kins_car")
         savos = {run.seed for run in runs(block, name) if run.method == "savos"}
         assert all(run.seed in savos for run in runs(block, name))  # or there is nothing to compare with
         assert {run.adapted for run in adapted(block, name)} == set(block.adaptation.steps)
