@@ -21,9 +21,10 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "tests"))
 
 from reference import savos_loop  # noqa: E402
-from reprise.amodal.objectives import Clip, Objective, Predictor, Weights, cut  # noqa: E402
+from reprise.amodal.geometry import cut  # noqa: E402
+from reprise.amodal.objectives import Objective, Weights  # noqa: E402
 from reprise.amodal.params import load  # noqa: E402
-from reprise.amodal.train import predictor_of  # noqa: E402
+from reprise.amodal.predictor import Clip, Predictor, predictor_of  # noqa: E402
 from reprise.data.chewgum import draw_video, inscribed  # noqa: E402
 from reprise.training import Batch  # noqa: E402
 
@@ -59,7 +60,7 @@ def batched(predictor: Predictor, batch: Batch) -> torch.Tensor:
 
 
 def one_at_a_time(predictor: Predictor, batch: Batch) -> torch.Tensor:
-    clip = Clip.of(batch)
+    clip = Clip.of(batch).floats()
     found = savos_loop.predict(predictor.network, clip, enlarge=predictor.enlarge)
     reconstruction = savos_loop.reconstruction(found, clip.visible, 1 - clip.others, WEIGHTS.eps)
     return reconstruction + WEIGHTS.consistency * savos_loop.consistency(found)
@@ -78,7 +79,7 @@ def seconds(step: Callable[[Predictor, Batch], torch.Tensor], predictor: Predict
 
 def left_out(predictor: Predictor, batch: Batch) -> float:
     """The constant loss of zeros outside of the windows, -log(1 - eps/2) a pixel."""
-    clip = Clip.of(batch)
+    clip = Clip.of(batch).floats()
     found = predictor(clip)
     trusted = 1 - clip.others
     pixels = trusted.sum((2, 3)) - cut(trusted, found.origin, found.size).sum((2, 3))

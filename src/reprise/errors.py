@@ -66,7 +66,9 @@ def _note(seconds: float) -> None:
         return
     pool = sys.modules.get("joblib.externals.loky.reusable_executor")
     if pool and pool._executor:
-        pool._executor.shutdown(wait=True)  # the workers' memory is only known once they have ended
+        # The workers' memory is only known once they have ended; they have nothing left to do, and tidying up takes
+        # them a second or two.
+        pool._executor.shutdown(wait=True, kill_workers=True)
     peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     note = {
         "stage": stage,

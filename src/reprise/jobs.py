@@ -169,8 +169,9 @@ def _sequential(tasks: Sequence[Callable[[], str]]) -> Iterator[str]:
 
 
 def _loky(tasks: Sequence[Callable[[], str]]) -> Iterator[str]:
-    workers = min(n_workers(), len(tasks))
-    if workers <= 1:
+    # A lone task is done here, unless idle workers of an earlier call have made its imports already.
+    workers = min(n_workers(), max(len(tasks), 2 if "joblib" in sys.modules else 1))
+    if workers == 1:
         yield from _sequential(tasks)
         return
     import joblib

@@ -8,11 +8,12 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from reprise.errors import UserError
+
+if TYPE_CHECKING:  # half a second that a process which only names a setting does without
+    import pandas as pd
 
 COLUMNS = {
     "paper": str,
@@ -45,8 +46,10 @@ def _text(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def table(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+def table(rows: Iterable[Mapping[str, Any]]) -> "pd.DataFrame":
     """Rows (missing text columns are empty) as a validated table, sorted by its key."""
+    import pandas as pd
+
     frame = pd.DataFrame(list(rows))
     if frame.empty:
         return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in COLUMNS.items()})
@@ -67,7 +70,7 @@ def table(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     return frame.sort_values(KEY, kind="stable", ignore_index=True)
 
 
-def write(rows: Iterable[Mapping[str, Any]], path: Path) -> pd.DataFrame:
+def write(rows: Iterable[Mapping[str, Any]], path: Path) -> "pd.DataFrame":
     """Validate and write a table to `path` (parquet), aside first, then renamed."""
     frame = table(rows)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -77,8 +80,10 @@ def write(rows: Iterable[Mapping[str, Any]], path: Path) -> pd.DataFrame:
     return frame
 
 
-def read(paths: Sequence[Path]) -> pd.DataFrame:
+def read(paths: Sequence[Path]) -> "pd.DataFrame":
     """Read and stack tables; raises ResultsError naming the missing file and the stage to run."""
+    import pandas as pd
+
     frames = []
     for path in paths:
         if not path.exists():
@@ -87,8 +92,10 @@ def read(paths: Sequence[Path]) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)
 
 
-def expand(frame: pd.DataFrame) -> pd.DataFrame:
+def expand(frame: "pd.DataFrame") -> "pd.DataFrame":
     """Add one column per key found in `setting` (text; "" where a row lacks the key)."""
+    import pandas as pd
+
     frame = frame.reset_index(drop=True)
     pairs = [dict(part.split("=", 1) for part in text.split(";") if part) for text in frame["setting"]]
     extra = pd.DataFrame(pairs, index=frame.index).fillna("")

@@ -180,9 +180,10 @@ class _Fit(pl.LightningModule):
         fused = self.trainer.gradient_clip_val is None or self.trainer.precision == "32-true"
         optimizer = torch.optim.Adam(weights, recipe.lr, weight_decay=recipe.weight_decay, fused=fused)
         if recipe.schedule == "one_cycle":
-            cycle = torch.optim.lr_scheduler.OneCycleLR(
-                optimizer, recipe.lr, total_steps=len(self.rows) * recipe.epochs, pct_start=self.warmup
-            )
+            steps = len(self.rows) * recipe.epochs
+            # torch divides by zero where the rate rises for exactly one step
+            warmup = self.warmup + 1e-9 if self.warmup * steps == 1 else self.warmup
+            cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.lr, total_steps=steps, pct_start=warmup)
             return [optimizer], [{"scheduler": cycle, "interval": "step"}]
         if recipe.schedule == "step":
             every = max(1, round(0.4 * len(self.rows) * recipe.epochs))

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from torch.nn.functional import grid_sample
 
 from reference import savos_loop
 from reprise.amodal import geometry
-from reprise.amodal.geometry import boxes, crop, cut, paste, sample, warp, window_origins
+from reprise.amodal.geometry import boxes, crop, cut, paste, put, warp, window_origins
 
 
 def masks(*rectangles, size=(40, 48)):
@@ -55,13 +56,30 @@ def test_half_a_pixel_is_the_mean_of_two():
     torch.testing.assert_close(warp(image, motion)[..., 1:], expected, atol=1e-5, rtol=0)
 
 
-def test_sample_takes_centres_at_one_half():
+def test_crops_take_centres_at_one_half_and_are_zero_outside():
     image = random_image(1)
-    points = torch.tensor([[[[0.5, 0.5], [25.5, 19.5], [4.5, 7.5], [-0.5, 3.5], [26.5, 3.5]]]])
-    found = sample(image, points)[0, :, 0]
-    expected = torch.stack([image[0, :, 0, 0], image[0, :, 19, 25], image[0, :, 7, 4]], 1)
-    torch.testing.assert_close(found[:, :3], expected, atol=1e-5, rtol=0)
-    torch.testing.assert_close(found[:, 3:], torch.zeros(3, 2), atol=1e-5, rtol=0)  # a pixel outside
+    whole = crop(image, torch.tensor([[-1.0, -2.0, 27.0, 22.0]]), (24, 28))
+    torch.testing.assert_close(whole[..., 2:-2, 1:-1], image, atol=1e-5, rtol=0)
+    assert whole[..., 0].abs().max() < 1e-5 and whole[..., :2, :].abs().max() < 1e-5
+
+
+def test_crops_and_pastes_are_bilinear_sampling():
+    """Against torch's general sampler, for boxes of any size that leave the image."""
+    random = torch.Generator().manual_seed(0)
+    image, patches = random_image(5), torch.rand(5, 2, 9, 12, generator=random)
+    low, side = torch.rand(5, 2, generator=random) * 30 - 10, torch.rand(5, 2, generator=random) * 25 + 4
+    box = torch.cat([low, low + side], 1)
+
+    def sampled(source, x, y):
+        """`source` at all pairs of x (n, b) and y (n, a), in pixels."""
+        extent = torch.tensor([source.shape[3], source.shape[2]])
+        points = torch.stack(torch.broadcast_tensors(x[:, None], y[:, :, None]), -1)
+        return grid_sample(source, points * (2 / extent) - 1, align_corners=False)
+
+    x, y = ((torch.arange(k) + 0.5) / k * side[:, i, None] + low[:, i, None] for i, k in enumerate((12, 9)))
+    torch.testing.assert_close(crop(image, box, (9, 12)), sampled(image, x, y), atol=1e-5, rtol=0)
+    x, y = ((torch.arange(k) + 0.5 - low[:, i, None]) / side[:, i, None] for i, k in enumerate((26, 20)))
+    torch.testing.assert_close(paste(patches, box, (20, 26)), sampled(patches, x * 12, y * 9), atol=1e-5, rtol=0)
 
 
 # ---------------------------------------------------------------- boxes
@@ -190,3 +208,18 @@ def test_cut():
             x, y = origin[n, t].tolist()
             assert torch.equal(found[n, t], values[n, t, y : y + 4, x : x + 4])
     assert torch.equal(both, torch.stack([found, -found], 2))
+
+
+def test_cut_from_other_frames():
+    values = torch.arange(2 * 3 * 10 * 12).view(2, 3, 10, 12)
+    origin = torch.tensor([[[0, 0], [2, 3], [8, 4]], [[1, 1], [8, 6], [0, 6]]])
+    order = torch.tensor([2, 0, 1])
+    assert torch.equal(cut(values, origin, (4, 4), order), cut(values[:, order], origin, (4, 4)))
+
+
+def test_put_is_the_inverse_of_cut():
+    origin = torch.tensor([[[0, 0], [2, 3], [8, 4]], [[1, 1], [8, 6], [0, 6]]])
+    values, canvas = torch.rand(2, 3, 4, 4) + 1, torch.zeros(2, 3, 10, 12)
+    put(canvas, values, origin)
+    assert torch.equal(cut(canvas, origin, (4, 4)), values)
+    assert (canvas != 0).sum() == 2 * 3 * 16

@@ -8,7 +8,7 @@ import torch
 from amodal import tiny
 from reprise.amodal.networks import Decoder, Encoder, SaVos, geometry
 from reprise.amodal.params import load
-from reprise.amodal.train import predictor_of
+from reprise.amodal.predictor import predictor_of
 from reprise.errors import UserError
 
 ROOT = Path(__file__).parents[2]

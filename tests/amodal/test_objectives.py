@@ -9,18 +9,8 @@ import torch
 from amodal import tiny
 from reference import savos_loop
 from reprise.amodal.geometry import cut
-from reprise.amodal.objectives import (
-    Clip,
-    Objective,
-    Predictions,
-    Weights,
-    arrivals,
-    consistency,
-    photometric,
-    reconstruction,
-    reversal,
-    soft_iou,
-)
+from reprise.amodal.objectives import Objective, Weights, consistency, photometric, reconstruction, soft_iou
+from reprise.amodal.predictor import Clip, Predictions, arrivals, reversal
 
 EPS = 1e-4
 METHODS = ["savos", "per_frame", "forward_only", "no_residual", "current_label", "occluder_input"]
@@ -143,7 +133,7 @@ def test_predictions_in_the_windows_do_not_depend_on_their_size():
 
 def test_the_objective_adds_its_terms():
     batch, predictor = tiny.batch(), tiny.predictor()
-    clip = Clip.of(batch)
+    clip = Clip.of(batch).floats()
     found = predictor(clip)
     rec, cons, photo = (part.item() for part in (windowed(found, clip), consistency(found), photometric(found, clip)))
     for weights, expected in (
@@ -156,7 +146,7 @@ def test_the_objective_adds_its_terms():
 
 def test_the_supervised_label_is_the_full_mask_everywhere():
     batch, predictor = tiny.batch(), tiny.predictor("supervised")
-    clip = Clip.of(batch)
+    clip = Clip.of(batch).floats()
     found, full = predictor(clip), batch["amodal"].float()
     assert (full - clip.visible).sum() > 100  # the bar hides something
     loss = Objective(Weights(0.0, 0.0, EPS, supervised=True))(predictor, batch)

@@ -9,7 +9,7 @@ import pytest
 
 from reprise import params as files
 from reprise.amodal.params import dataset_argument, load
-from reprise.amodal.train import predictor_of
+from reprise.amodal.predictor import predictor_of
 from reprise.errors import UserError
 from reprise.params import ParamsError
 

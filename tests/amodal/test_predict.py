@@ -9,9 +9,9 @@ from amodal import tiny
 from reference import savos_loop
 from reprise.amodal import predict as module
 from reprise.amodal.completion import UNet, complete
-from reprise.amodal.objectives import Clip
 from reprise.amodal.params import Completion
 from reprise.amodal.predict import predict
+from reprise.amodal.predictor import Clip
 from reprise.amodal.tracks import Tracks
 from reprise.amodal.train import state
 
@@ -36,7 +36,8 @@ def predicted(data, tmp_path):
 def clip_of(tracks, number):
     """One whole track."""
     columns = tracks.columns(np.array([[number, 0]]), int(tracks.lengths[number]))
-    return Clip.of({name: torch.from_numpy(np.array(column[np.array([0])])) for name, column in columns.items()})
+    batch = {name: torch.from_numpy(np.array(column[np.array([0])])) for name, column in columns.items()}
+    return Clip.of(batch).floats()
 
 
 @pytest.mark.parametrize("method", ["savos", "per_frame", "forward_only", "current_label", "occluder_input"])

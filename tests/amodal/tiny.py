@@ -6,9 +6,8 @@ import numpy as np
 import torch
 
 from reprise.amodal.networks import Sizes
-from reprise.amodal.objectives import Clip
 from reprise.amodal.params import Network
-from reprise.amodal.train import predictor_of
+from reprise.amodal.predictor import Clip, predictor_of
 from reprise.data.videos import OTHER, Track, VideoWriter
 
 HEIGHT, WIDTH = 20, 28
@@ -147,4 +146,4 @@ def batch(counts=(6, 6, 6), length=6, height=44, width=52, seed=0, fastest=0.3):
 
 
 def clip(**changes) -> Clip:
-    return Clip.of(batch(**changes))
+    return Clip.of(batch(**changes)).floats()

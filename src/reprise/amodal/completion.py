@@ -16,7 +16,6 @@ from torch.nn import functional
 from reprise.amodal.geometry import boxes, crop, paste
 from reprise.amodal.params import Completion
 from reprise.amodal.tracks import HIDDEN_TRUTH, Tracks, Truth
-from reprise.training import Batch
 
 COVERED = 0.9  # an eraser that hides more of the mask is not used
 
@@ -117,7 +116,7 @@ class Erase(nn.Module):
         super().__init__()
         self.settings = settings
 
-    def forward(self, network: nn.Module, batch: Batch) -> Tensor:
+    def forward(self, network: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
         settings = self.settings
         visible, _ = masks_of(batch["owner"], batch["object"])
         _, eraser = masks_of(batch["eraser_owner"], batch["eraser_object"])
@@ -150,7 +149,7 @@ class FullMasks(nn.Module):
         super().__init__()
         self.settings = settings
 
-    def forward(self, network: nn.Module, batch: Batch) -> Tensor:
+    def forward(self, network: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
         visible, others = masks_of(batch["owner"], batch["object"])
         box = _jittered(boxes(visible[:, None] > 0, self.settings.enlarge)[:, 0], 0.2, 0.2)
         masks = torch.stack([visible, others, batch["amodal"].float()], 1)

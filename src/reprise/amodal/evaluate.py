@@ -10,7 +10,7 @@ A split is read track by track, all runs side by side, so that no more than one 
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -36,7 +36,9 @@ BASELINES = ("visible", "convex")
 
 @dataclass(frozen=True)
 class Prediction:
-    """The file with the probabilities of one run; `adapted` counts the steps on the new distribution, if it took any.
+    """The file with the probabilities of one run, and how it is judged.
+
+    `adapted` counts the steps on the new distribution, if it took any; `threshold` stands in for the method's own.
 
     Arrays `<split>/probability` uint8 (k, h, w), round(255 P) for all frames of the split's occluded tracks in order,
     and `n_params` (), the size of the network.
@@ -46,6 +48,13 @@ class Prediction:
     method: str
     seed: int
     adapted: int | None = None
+    threshold: float | None = None
+
+    @property
+    def keys(self) -> Row:
+        """What its rows have in `setting`."""
+        found = {"adapted": self.adapted, "threshold": self.threshold}
+        return {name: value for name, value in found.items() if value is not None}
 
     @property
     def about(self) -> Row:
@@ -56,15 +65,18 @@ class Prediction:
 def predictions(block: Params, folder: Path, dataset: Path) -> list[Prediction]:
     """The runs of the block: those trained, and those adapted where the data set has a new distribution.
 
+    SaVos is also judged at the lower threshold of PCNet-M, for a comparison on equal terms.
+
     Args:
         folder: of the prediction files.
         dataset: the prepared video set.
     """
     runs = plan.runs(block, dataset.name)
     if "unseen" in open_prepared(dataset).card["splits"]:
-        # after no step it is the run itself, which is judged on the new distribution too
-        runs += [run for run in plan.adapted(block, dataset.name) if run.adapted]
-    return [Prediction(folder / f"{run.label}.npz", run.method, run.seed, run.adapted) for run in runs]
+        runs += plan.adapted(block, dataset.name)
+    found = [Prediction(folder / f"{run.label}.npz", run.method, run.seed, run.adapted) for run in runs]
+    equal = block.evaluation.completion_threshold
+    return found + [replace(one, threshold=equal) for one in found if one.method == "savos" and one.adapted is None]
 
 
 def evaluate(folder: Path, runs: Sequence[Prediction], settings: Evaluation, seed: int) -> Iterator[Row]:
@@ -111,12 +123,10 @@ def _split_rows(
         for row in _run_rows(counts[name], frames, chosen, settings.bootstrap, seed, {}):
             yield untrained | {"method": name} | row
     for run in runs:
-        keys = {} if run.adapted is None else {"adapted": run.adapted}
-        rows = [
-            *_run_rows(counts[run], frames, chosen, settings.bootstrap, seed, keys),
-            *_reliability_rows(levels[run], keys),
-        ]
-        if split == "test":
+        rows = list(_run_rows(counts[run], frames, chosen, settings.bootstrap, seed, run.keys))
+        if run.threshold is None:
+            rows += _reliability_rows(levels[run], run.keys)
+        if split == "test" and run.threshold is None:
             rows.append({"setting": "", "metric": "n_params", "value": _n_params(run.path), "n": 1})
         for row in rows:
             yield run.about | row
@@ -152,7 +162,8 @@ def measure(
             chosen = scored(inner(length), judge.rate, settings)
             for run in runs:
                 probability = stored[run].read(length).reshape(-1)[judge.pixels]
-                counts[run].append(judge.count(probability > level(threshold(run.method, settings))))
+                above = threshold(run.method, settings) if run.threshold is None else run.threshold
+                counts[run].append(judge.count(probability > level(above)))
                 levels[run] += judge.levels(probability, chosen)
     return object_frames(tracks, judges), {key: np.concatenate(found) for key, found in counts.items()}, levels
 

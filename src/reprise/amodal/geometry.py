@@ -51,7 +51,7 @@ def crop(images: Float[Tensor, "n c h w"], box: Float[Tensor, "n 4"], size: tupl
     height, width = size
     x = _centres(width, box) / width * (box[:, 2:3] - box[:, 0:1]) + box[:, 0:1]
     y = _centres(height, box) / height * (box[:, 3:4] - box[:, 1:2]) + box[:, 1:2]
-    return sample(images, _points(x, y))
+    return _resampled(images, x, y)
 
 
 def paste(
@@ -70,36 +70,37 @@ def paste(
         x, y = x + origin[:, 0:1], y + origin[:, 1:2]
     x = (x - box[:, 0:1]) / (box[:, 2:3] - box[:, 0:1]) * patches.shape[3]
     y = (y - box[:, 1:2]) / (box[:, 3:4] - box[:, 1:2]) * patches.shape[2]
-    return sample(patches, _points(x, y))
+    return _resampled(patches, x, y)
+
+
+def _resampled(images: Float[Tensor, "n c h w"], x: Float[Tensor, "n b"], y: Float[Tensor, "n a"]) -> Tensor:
+    """(n, c, a, b): the images at all pairs of x and y; two matrix products, as rows and columns do not mix."""
+    n, c, h, w = images.shape
+    with torch.autocast(images.device.type, enabled=False):
+        rows = torch.bmm(images.float().reshape(n, c * h, w), _hats(x, w).transpose(1, 2)).view(n, c, h, -1)
+        return _hats(y, h)[:, None] @ rows
+
+
+def _hats(points: Float[Tensor, "n a"], cells: int) -> Float[Tensor, "n a cells"]:
+    """The share of every cell in the value at each point, none of those outside."""
+    centres = torch.arange(cells, device=points.device, dtype=torch.float32) + 0.5
+    return (1 - (points[..., None] - centres).abs()).clamp_min(0)
 
 
 def warp(images: Float[Tensor, "n c h w"], motion: Float[Tensor, "n 2 h w"]) -> Tensor:
     """warp(Y, A)(p) = Y(p - A(p)): what moves along A, as it looks one frame later."""
-    return sample(images, grid(motion) - motion.movedim(1, -1))
-
-
-def grid(like: Float[Tensor, "n c h w"]) -> Float[Tensor, "1 h w 2"]:
-    """The centres (x, y) of the pixels."""
-    h, w = like.shape[2:]
-    y = torch.arange(h, device=like.device, dtype=torch.float32) + 0.5
-    x = torch.arange(w, device=like.device, dtype=torch.float32) + 0.5
-    return torch.stack([x.expand(h, w), y[:, None].expand(h, w)], -1)[None]
-
-
-def sample(images: Float[Tensor, "n c h w"], points: Float[Tensor, "n a b 2"]) -> Float[Tensor, "n c a b"]:
-    """The images at `points` (x, y)."""
-    extent = torch.tensor([images.shape[3], images.shape[2]], device=images.device, dtype=torch.float32)
+    h, w = images.shape[2:]
+    extent = torch.tensor([w, h], device=images.device, dtype=torch.float32)
+    y = torch.arange(h, device=images.device, dtype=torch.float32) + 0.5
+    x = torch.arange(w, device=images.device, dtype=torch.float32) + 0.5
+    still = torch.stack([x.expand(h, w), y[:, None].expand(h, w)], -1) * (2 / extent) - 1
     with torch.autocast(images.device.type, enabled=False):  # half precision cannot hold coordinates
-        return grid_sample(images.float(), points.float() * (2 / extent) - 1, align_corners=False)
+        places = still - motion.float().movedim(1, -1) * (2 / extent)
+        return grid_sample(images.float(), places, align_corners=False)
 
 
 def _centres(count: int, box: Tensor) -> Float[Tensor, "1 count"]:
     return (torch.arange(count, device=box.device, dtype=torch.float32) + 0.5)[None]
-
-
-def _points(x: Float[Tensor, "n w"], y: Float[Tensor, "n h"]) -> Float[Tensor, "n h w 2"]:
-    shape = (len(x), y.shape[1], x.shape[1])
-    return torch.stack([x[:, None, :].expand(shape), y[:, :, None].expand(shape)], -1)
 
 
 def window_origins(box: Float[Tensor, "n t 4"], size: tuple[int, int]) -> tuple[Int[Tensor, "n t 2"], tuple[int, int]]:
@@ -123,13 +124,30 @@ def window_origins(box: Float[Tensor, "n t 4"], size: tuple[int, int]) -> tuple[
     return origin.long(), (height, width)
 
 
-def cut(values: Tensor, origin: Int[Tensor, "n t 2"], size: tuple[int, int]) -> Tensor:
-    """(n, t, c, *size): windows of values (n, t, c, h, w), or (n, t, *size) of (n, t, h, w)."""
+def cut(
+    values: Tensor, origin: Int[Tensor, "n t 2"], size: tuple[int, int], frames: Int[Tensor, " t"] | None = None
+) -> Tensor:
+    """(n, t, c, *size): windows of values (n, t, c, h, w), or (n, t, *size) of (n, t, h, w).
+
+    `frames` (t,) names the frame that each window looks at, its own one by default.
+    """
+    windows, (clips, steps, y, x) = _windows(values, origin, size)
+    steps = steps if frames is None else frames
+    return windows[clips, steps, y, x] if values.ndim == 4 else windows[clips, steps, :, y, x]
+
+
+def put(canvas: Float[Tensor, "n t h w"], values: Float[Tensor, "n t a b"], origin: Int[Tensor, "n t 2"]) -> None:
+    """Write windows into whole frames, the inverse of `cut`."""
+    windows, places = _windows(canvas, origin, (values.shape[2], values.shape[3]))
+    windows[places] = values
+
+
+def _windows(values: Tensor, origin: Tensor, size: tuple[int, int]) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """All windows of a size as a view (n, t, ..., y, x, *size), and the numbers n, t, y, x of the ones meant.
+
+    Copying rows of a window is many times faster than an index for every pixel of it.
+    """
     n, t = origin.shape[:2]
-    y = origin[..., 1, None] + torch.arange(size[0], device=origin.device)  # n t a
-    x = origin[..., 0, None] + torch.arange(size[1], device=origin.device)  # n t b
-    clips = torch.arange(n, device=origin.device)[:, None, None, None]
-    steps = torch.arange(t, device=origin.device)[:, None, None]
-    if values.ndim == 4:
-        return values[clips, steps, y[..., :, None], x[..., None, :]]
-    return values[clips, steps, :, y[..., :, None], x[..., None, :]].movedim(-1, 2)
+    clips, steps = torch.arange(n, device=origin.device)[:, None], torch.arange(t, device=origin.device)
+    x, y = origin.unbind(2)
+    return values.unfold(-2, size[0], 1).unfold(-2, size[1], 1), (clips, steps, y, x)

@@ -106,11 +106,29 @@ def ahead(method: str, others: Sequence[str], metric: str = OCCLUDED) -> Measure
 
 
 def best_supervised_lead(metric: str) -> Measurement:
-    """The better of the two networks trained on full masks minus SaVos."""
+    """The better of the networks trained on full masks minus SaVos."""
 
     def measurement(table: pd.DataFrame, dataset: str) -> Values:
-        bounds = (score(table, dataset, method, metric, by="frame") for method in SUPERVISED)
-        return minus(best(*bounds), score(table, dataset, "savos", metric, by="frame"))
+        return minus(_best_supervised(table, dataset, metric), score(table, dataset, "savos", metric, by="frame"))
+
+    return measurement
+
+
+def _best_supervised(table: pd.DataFrame, dataset: str, metric: str) -> Values:
+    """Of those that were trained."""
+    bounds = (score(table, dataset, method, metric, by="frame") for method in SUPERVISED)
+    return best(*(one for one in bounds if one))
+
+
+def ahead_at_equal_thresholds(metric: str) -> Measurement:
+    """SaVos minus PCNet-M, both at the threshold of the latter."""
+
+    def measurement(table: pd.DataFrame, dataset: str) -> Values:
+        found = {str(text) for text in table.get("threshold", [])} - {""}
+        if len(found) != 1:
+            return NOTHING
+        lowered = score(table, dataset, "savos", metric, by="frame", threshold=found.pop())
+        return minus(lowered, score(table, dataset, "completion", metric, by="frame"))
 
     return measurement
 
@@ -168,7 +186,7 @@ def average(measurement: Measurement) -> Measure:
 
 
 def ordering(metric: str) -> Measure:
-    """The least step of visible, convex, PCNet-M, SaVos, supervised (better of two), over the data sets in force.
+    """The least step of visible, convex, PCNet-M, SaVos, supervised (the better), over the data sets in force.
 
     Steps are between means over seeds. Nothing where a data set lacks one of them.
     """
@@ -179,7 +197,7 @@ def ordering(metric: str) -> Measure:
             if dataset not in named(table):
                 continue
             chain = [score(table, dataset, name, metric, by="frame") for name in ("visible", *SELF_SUPERVISED, "savos")]
-            chain.append(best(*(score(table, dataset, name, metric, by="frame") for name in SUPERVISED)))
+            chain.append(_best_supervised(table, dataset, metric))
             if not all(chain):
                 return NOTHING
             means = [mean(values) for values in chain]

@@ -48,6 +48,22 @@ def geometry(crop: tuple[int, int]) -> list[Step]:
     return [*steps, ((4, 4), (1, 1), (0, 0))]
 
 
+class ToOne(nn.Conv2d):
+    """A 4x4 patch to 1x1: one matrix product, which on a CPU is twice as fast as the convolution that it is."""
+
+    def forward(self, x: Float[Tensor, "n c 4 4"]) -> Float[Tensor, "n m 1 1"]:
+        return nn.functional.linear(x.flatten(1), self.weight.flatten(1), self.bias)[..., None, None]
+
+
+class FromOne(nn.ConvTranspose2d):
+    """1x1 to a 4x4 patch, likewise."""
+
+    def forward(self, x: Float[Tensor, "n c 1 1"], output_size: list[int] | None = None) -> Float[Tensor, "n m 4 4"]:
+        assert self.bias is not None
+        spread = x.flatten(1) @ self.weight.flatten(1)
+        return spread.unflatten(1, (self.out_channels, *self.kernel_size)) + self.bias[:, None, None]
+
+
 class Encoder(nn.Module):
     """Convolution, GroupNorm over all channels and LeakyReLU, until 1x1: patches (n, c, h, w) -> (n, widths[-1])."""
 
@@ -58,7 +74,9 @@ class Encoder(nn.Module):
             raise ValueError(f"an encoder of {crop} patches has {len(steps)} layers, not {len(widths)}: {widths}")
         layers: list[nn.Module] = []
         for width, (kernel, stride, padding) in zip(widths, steps, strict=True):
-            layers += [nn.Conv2d(channels, width, kernel, stride, padding), nn.GroupNorm(1, width), nn.LeakyReLU(SLOPE)]
+            convolution = nn.Conv2d if padding != (0, 0) else ToOne
+            layers += [convolution(channels, width, kernel, stride, padding)]
+            layers += [nn.GroupNorm(1, width), nn.LeakyReLU(SLOPE)]
             channels = width
         self.layers = nn.Sequential(*layers, nn.Flatten())
 
@@ -76,11 +94,9 @@ class Decoder(nn.Module):
             raise ValueError(f"a decoder of {crop} patches has {len(steps)} layers, not {len(widths)}: {widths}")
         layers: list[nn.Module] = [nn.Linear(inputs, widths[0]), nn.Unflatten(1, (widths[0], 1, 1))]
         for channels, width, (kernel, stride, padding) in zip(widths, [*widths[1:], 2], steps, strict=True):
-            layers += [
-                nn.GroupNorm(1, channels),
-                nn.LeakyReLU(SLOPE),
-                nn.ConvTranspose2d(channels, width, kernel, stride, padding),
-            ]
+            convolution = nn.ConvTranspose2d if padding != (0, 0) else FromOne
+            layers += [nn.GroupNorm(1, channels), nn.LeakyReLU(SLOPE)]
+            layers += [convolution(channels, width, kernel, stride, padding)]
         self.layers = nn.Sequential(*layers)
 
     def forward(self, x: Float[Tensor, "n m"]) -> Float[Tensor, "n 2 h w"]:
@@ -112,8 +128,12 @@ class SaVos(nn.Module):
         # Convolutions are faster on a CPU with the channels last.
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def forward(self, patches: Float[Tensor, "n t c h w"]) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, patches: Float[Tensor, "n t c h w"], shapes: Float[Tensor, "n t m"] | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Patches of colour - 0.5, visible mask, flow in pixels (and occluders), in the order of time.
+
+        `shapes` are the features of the visible masks (`self.shapes`), where they are known already.
 
         Returns:
             mask: (n, t, 2, h, w), the logit of the full mask of each frame and the logit of its weight in the merge.
@@ -125,9 +145,14 @@ class SaVos(nn.Module):
         features = self.project(self.encoder(torch.cat([x[:, :3], visible, flow, x[:, 6:]], 1)))
         state, _ = self.lstm(features.view(n, t, -1) if self.recurrent else features[:, None])
         state = state.reshape(n * t, -1)
-        mask = self.mask_decoder(torch.cat([state, self.mask_encoder(visible)], 1))
+        shapes = self.mask_encoder(visible) if shapes is None else shapes.flatten(0, 1)
+        mask = self.mask_decoder(torch.cat([state, shapes], 1))
         if self.residual:
             residual = self.flow_decoder(torch.cat([state, self.flow_encoder(flow)], 1)) * self.sizes.residual_scale
         else:
             residual = torch.zeros_like(mask)
         return mask.unflatten(0, (n, t)), residual.unflatten(0, (n, t))
+
+    def shapes(self, visible: Float[Tensor, "n t h w"]) -> Float[Tensor, "n t m"]:
+        """Features of patches of the visible mask: the same in both passes."""
+        return self.mask_encoder(visible.flatten(0, 1)[:, None]).unflatten(0, visible.shape[:2])

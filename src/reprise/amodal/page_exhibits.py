@@ -64,6 +64,8 @@ RESULTS = (
             "fishbowl",
             "kins-car",
             "clean-image-model",
+            "equal-thresholds-full",
+            "equal-thresholds-occluded",
             "a4-chewgum",
             "a4-radial",
             "a4-lite",

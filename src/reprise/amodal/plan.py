@@ -33,5 +33,6 @@ def adapting(params: Params, dataset: str) -> list[Run]:
 
 
 def adapted(params: Params, dataset: str) -> list[Run]:
-    """Their states after the steps at which they predict."""
-    return [Run(run.method, run.seed, steps) for run in adapting(params, dataset) for steps in params.adaptation.steps]
+    """Their states after the steps at which they predict (after none they are the networks themselves)."""
+    after = [steps for steps in params.adaptation.steps if steps]
+    return [Run(run.method, run.seed, steps) for run in adapting(params, dataset) for steps in after]

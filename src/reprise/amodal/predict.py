@@ -19,12 +19,11 @@ from safetensors.numpy import load_file
 from torch import Tensor
 
 from reprise.amodal.completion import UNet, complete
-from reprise.amodal.geometry import cut
-from reprise.amodal.objectives import Clip, Predictions, Predictor
+from reprise.amodal.geometry import cut, put
 from reprise.amodal.params import Completion
 from reprise.amodal.plan import IMAGE
+from reprise.amodal.predictor import Clip, Predictions, Predictor, displacements, predictor_of
 from reprise.amodal.tracks import Tracks
-from reprise.amodal.train import predictor_of
 
 CHUNK = 8  # tracks of one batch
 
@@ -96,28 +95,23 @@ def _videos(predictor: Predictor, tracks: Tracks) -> dict[str, np.ndarray]:
 def _described(found: Predictions, clip: Clip) -> dict[str, np.ndarray]:
     """The arrays of a batch of clips, (n, t, ...), in whole frames."""
     merged, weight = found.merged()
-    others = cut(clip.others, found.origin, found.size)
+    others = cut(clip.others, found.origin, found.size).float()
     area = others.sum((2, 3)).clamp_min(1)
-    both = found.valid.all(0)
-    gap = ((found.probability[0] - found.probability[1]).abs() * others).sum((2, 3)) / area
+    gap = ((found.probability[0] - found.probability[-1]).abs() * others).sum((2, 3)) / area
     residual = found.motion[0].mean((3, 4)) - _visible_motion(clip)
-    whole = torch.zeros_like(clip.visible)
-    n, t = whole.shape[:2]
-    y = found.origin[..., 1, None] + torch.arange(found.size[0], device=whole.device)
-    x = found.origin[..., 0, None] + torch.arange(found.size[1], device=whole.device)
-    clips, steps = torch.arange(n)[:, None, None, None], torch.arange(t)[:, None, None]
-    whole[clips, steps, y[..., :, None], x[..., None, :]] = merged
+    whole = torch.zeros(clip.visible.shape, device=merged.device)
+    put(whole, merged, found.origin)
     return {
         "probability": _bytes(whole),
         "weight": _bytes((weight * others).sum((2, 3)) / area),
-        "gap": (gap * both).half().cpu().numpy(),
+        "gap": (gap * found.valid.all(0)).half().cpu().numpy(),
         "motion": (residual * found.valid[0][..., None]).half().cpu().numpy(),
     }
 
 
 def _visible_motion(clip: Clip) -> Tensor:
     """(n, t, 2) mean flow of the visible part of the frame before, which brought it into this one."""
-    flow = (clip.flow[:, :, :2] * clip.visible[:, :, None]).sum((3, 4))
+    flow = (displacements(clip.flow[:, :, :2]) * clip.visible[:, :, None]).sum((3, 4))
     mean = flow / clip.visible.sum((2, 3)).clamp_min(1)[..., None]
     return torch.cat([mean[:, :1], mean[:, :-1]], 1)
 

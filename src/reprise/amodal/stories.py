@@ -49,15 +49,17 @@ def baselines_story(table: pd.DataFrame) -> str:
     """IoU-full and IoU-occluded of the methods on each data set, and how well that of SaVos is known."""
     parts = []
     for dataset in named(table):
-        both = (_both(table, dataset, method) for method in BASELINES)
-        found = [f"{NAMES[method]} {text}" for method, text in zip(BASELINES, both, strict=True) if text]
+        both = {NAMES[method]: _both(table, dataset, method) for method in BASELINES}
+        for threshold in sorted({str(text) for text in table.get("threshold", [])} - {""}):
+            both[f"SaVos at {threshold}"] = _both(table, dataset, "savos", threshold=threshold)
+        found = [f"{name} {text}" for name, text in both.items() if text]
         if found:
             parts.append(f"{dataset}: {', '.join(found)}{_interval(table, dataset)}")
     return _sentence("IoU-full/occluded, mean over seeds. ", parts)
 
 
-def _both(table: pd.DataFrame, dataset: str, method: str) -> str:
-    found = [score(table, dataset, method, metric, by="frame") for metric in (FULL, OCCLUDED)]
+def _both(table: pd.DataFrame, dataset: str, method: str, **keys: str) -> str:
+    found = [score(table, dataset, method, metric, by="frame", **keys) for metric in (FULL, OCCLUDED)]
     return "/".join(f"{mean(values):.3f}" for values in found) if all(found) else ""
 
 

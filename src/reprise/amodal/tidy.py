@@ -13,7 +13,7 @@ import pandas as pd
 
 from reprise.amodal.figures_labels import ABLATIONS, HIDDEN, LABELS, METHODS, METRICS
 
-SETTINGS = ("by", "rate", "subset", "bin", "adapted")
+SETTINGS = ("by", "rate", "subset", "bin", "adapted", "threshold")
 AVERAGES = ("frame", "image", "video")
 ENDS = ("low", "high")
 

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from reprise import jobs
 from reprise.amodal.completion import Erase, Frames, FullMasks, UNet, every_frame, untouched
-from reprise.amodal.networks import SaVos, Sizes
-from reprise.amodal.objectives import Objective, Predictor, Weights
-from reprise.amodal.params import Completion, Network, Training
+from reprise.amodal.objectives import Objective, Weights
+from reprise.amodal.params import Completion, Training
 from reprise.amodal.plan import IMAGE, SUPERVISED
+from reprise.amodal.predictor import Predictor, predictor_of
 from reprise.amodal.tracks import Tracks, windows
 from reprise.errors import UserError
 from reprise.params import Recipe
@@ -124,21 +124,6 @@ class Snapshots(nn.Module):
             self.states[self.calls] = _tensors(model)
         self.calls += 1
         return self.inner(model, batch)
-
-
-def predictor_of(method: str, settings: dict[str, Any]) -> Predictor:
-    """The untrained video network of a method, with the geometry around it."""
-    network = Network(**settings["network"])
-    sizes = Sizes(crop=(network.crop[0], network.crop[1]), **network.model_dump(exclude={"crop", "enlarge"}))
-    occluder = method == "occluder_input"
-    try:
-        savos = SaVos(sizes, recurrent=method != "per_frame", residual=method != "no_residual", occluder=occluder)
-    except ValueError as error:
-        raise UserError(f"amodal.network: {error}") from None
-    return Predictor(
-        savos, enlarge=network.enlarge, bidirectional=method not in ("per_frame", "forward_only"),
-        warped=method != "current_label", occluder=occluder,
-    )  # fmt: skip
 
 
 def _weights(method: str, training: Training) -> Weights:
