@@ -267,6 +267,11 @@ def test_one_cycle_rises_to_its_peak_and_ends_near_zero(monkeypatch):
     assert (np.diff(rates[np.argmax(rates) :]) < 0).all()
 
 
+def test_a_rate_that_rises_for_exactly_one_step():
+    curve = fit(network(), squared, rows(160), recipe(epochs=1, schedule="one_cycle"), seed=0, warmup=0.1)
+    assert np.isfinite(curve).all()
+
+
 @pytest.mark.parametrize("warmup", [0.1, 0.5])
 def test_warmup_is_the_share_of_the_steps_that_rise(monkeypatch, warmup):
     objective = LearningRates()

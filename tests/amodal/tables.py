@@ -202,6 +202,8 @@ def measured(dataset: str, method: str, seed: int) -> Iterator[Row]:
     if occluded:
         full, occluded = full + 0.004 * seed, occluded + 0.004 * seed
     yield from iou(dataset, method, full, occluded, seed=seed)
+    if method == "savos":
+        yield from iou(dataset, method, full + 0.01, occluded + 0.03, seed=seed, threshold=0.2)
     if method not in UNTRAINED:
         yield row(dataset, method, "n_params", 258_000 if method in UNET else 740_000, seed=seed)
     for k, rate in enumerate(RATES):

@@ -197,6 +197,19 @@ def test_adapted_runs_are_judged_on_the_new_distribution_alone(table, data):
     assert value(table, method="savos", test_domain="unseen", metric="iou_full", by="frame", adapted="50") == 1.0
 
 
+def test_another_threshold_is_a_variant_of_its_own(data, tmp_path):
+    """The same probabilities as PCNet-M's, at its threshold: the same scores, beside those at the method's own."""
+    path = store(tmp_path / "p.npz", data, probability=noise).path
+    judged = [Prediction(path, "completion", 0), Prediction(path, "savos", 0), Prediction(path, "savos", 0, None, 0.2)]
+    table = results.expand(results.table(evaluate(data, judged, SETTINGS, seed=0)))
+    for metric in ("iou_full", "iou_occluded"):
+        place = {"metric": metric, "by": "frame"}
+        lowered = value(table, method="savos", threshold="0.2", **place)
+        assert lowered == value(table, method="completion", threshold="", **place)
+        assert lowered != value(table, method="savos", threshold="", **place)
+    assert set(table[table["threshold"] != ""]["method"]) == {"savos"}
+
+
 def test_baselines_have_no_probability(table):
     for name in ("visible", "convex"):
         metrics_of = set(table[table["method"] == name]["metric"])
@@ -460,8 +473,11 @@ def test_files_of_the_runs(data, tmp_path):
     """Adapted runs where there is a new distribution, after one step or more."""
     task = SimpleNamespace(runs={"savos": [0, 1], "per_frame": [0]})
     adaptation = SimpleNamespace(methods=["savos"], steps=[0, 50, 100])
-    block = SimpleNamespace(tasks={"tiny": task, "old": task}, adaptation=adaptation)
+    evaluation = SimpleNamespace(completion_threshold=0.2)
+    block = SimpleNamespace(tasks={"tiny": task, "old": task}, adaptation=adaptation, evaluation=evaluation)
     found = predictions(block, tmp_path, data)
+    assert [(run.path.stem, run.threshold) for run in found[-2:]] == [("savos.s0", 0.2), ("savos.s1", 0.2)]
+    found = found[:-2]
     trained = ["savos.s0", "savos.s1", "per_frame.s0"]
     adapted = ["savos.s0.a50", "savos.s0.a100", "savos.s1.a50", "savos.s1.a100"]
     assert [run.path for run in found] == [tmp_path / f"{name}.npz" for name in [*trained, *adapted]]
@@ -476,7 +492,7 @@ def test_files_of_the_runs(data, tmp_path):
         writer.video(*video(1, 8))
         writer.split("test")
         writer.finish()
-    assert [run.path.stem for run in predictions(block, tmp_path, tmp_path / "old")] == trained
+    assert [run.path.stem for run in predictions(block, tmp_path, tmp_path / "old")] == [*trained, *trained[:2]]
 
 
 def test_thresholds_of_stored_probabilities():
