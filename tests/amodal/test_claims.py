@@ -337,7 +337,7 @@ ROWS = {
     "spatiotemporal-prior": (share("recall_revealed", "per_frame", RADIAL), 0.1, (-0.1,)),
     "spatiotemporal-unseen": (share("recall_revealed", "per_frame", LITE, domain="unseen"), 0.1, (-0.1,)),
     "revealed-rather": (
-        four(("savos", "per_frame", "recall_revealed"), ("savos", "per_frame", "recall_never_revealed")),
+        four(("savos", "per_frame", "recall_revealed"), ("savos", "per_frame", "recall_never_revealed"), LITE),
         0.05,
         (-0.05,),
     ),

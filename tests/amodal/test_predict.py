@@ -100,7 +100,7 @@ def test_the_motion_is_that_beyond_the_visible_one(predicted):
 @pytest.mark.parametrize("method", ["savos", "supervised"])
 def test_tracks_do_not_depend_on_what_shares_their_batch(predicted, monkeypatch, method):
     together = predicted(method, ["test", "unseen"])
-    monkeypatch.setattr(module, "CHUNK", 1)
+    monkeypatch.setattr(module, "FRAMES", 1)
     alone = predicted(method, ["test", "unseen"])
     for name in together:
         if name.endswith("weight"):
@@ -110,6 +110,9 @@ def test_tracks_do_not_depend_on_what_shares_their_batch(predicted, monkeypatch,
         both = (one > 0) & (other > 0)
         assert np.abs(one - other)[both].max() <= 1
         assert np.abs(one - other).sum() <= 0.02 * one.sum()
+        for name in ("gap", "motion"):
+            one, other = (found[f"{split}/{name}"].astype(float) for found in (together, alone))
+            np.testing.assert_allclose(one, other, atol=5e-3)
 
 
 def test_states_of_an_adaptation(data, tmp_path):

@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from reprise.circuits.circuit import Descriptions, TextConditioned
 from reprise.circuits.compiled import ORDERS, Compiled, costs, kept
 from reprise.circuits.kernel import CUT
-from reprise.circuits.networks import NAC, ReadIn, Sizes, perceiver_io
+from reprise.circuits.networks import NAC, Sizes, perceiver_io
 
 TINY = Sizes(state=12, code=10, signature=5, processors=16, outputs=3, layers=2, heads=2, head=4, read_head=6)
 
@@ -43,8 +43,12 @@ def test_a_circuit_of_a_text_is_compiled_for_all_its_images():
     with torch.no_grad():
         processors = generator(text)
         expected = net(tokens(), processors=generator(text.expand(5, -1, -1)))
-        found = Compiled(net, net.circuit(processors))(tokens())
-    torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
+        circuit = net.circuit(processors)
+        torch.testing.assert_close(Compiled(net, circuit)(tokens()), expected, atol=1e-4, rtol=0)
+        keep = kept(ORDERS["degree"](net, circuit, 0), 0.5)
+        assert len(keep) == 8
+        expected = net(tokens(), processors=generator(text.expand(5, -1, -1)), keep=keep)
+        torch.testing.assert_close(Compiled(net, circuit, keep)(tokens()), expected, atol=1e-4, rtol=0)
 
 
 def test_cut_links_are_gone():
@@ -60,8 +64,12 @@ def test_cut_links_are_gone():
 def test_compiled_circuits_stay_in_evaluation_mode():
     net = network()
     compiled = Compiled(net, net.circuit()).train()
+    before = compiled(tokens())
     assert not compiled.training and not net.training
-    assert torch.equal(compiled(tokens()), compiled(tokens()))  # nothing is drawn
+    net.train()
+    with torch.no_grad():
+        net.head.weight.zero_()
+    assert net.training and torch.equal(compiled(tokens()), before)  # nothing is drawn, nothing is trained further
 
 
 def test_orders():
@@ -84,20 +92,17 @@ def test_shares_that_are_kept():
 
 def test_costs_fall_with_the_modules():
     """Against torch's own count of the operations."""
-    for net in (network(), network(sparse=False), perceiver_io(TINY, 8, 4).eval()):
+    twin = perceiver_io(replace(TINY, feed_forward=4.6), 8, 4).eval()
+    for net in (network(), network(sparse=False), network(inputs=4), network(modulated=False), twin):
         circuit = net.requires_grad_(False).circuit()
-        plan = net.plan(circuit)
+        expected = costs(net, 9, 8)
+        with FlopCounterMode(display=False) as counter:
+            plan = net.plan(circuit)
+        assert counter.get_total_flops() / 2 == expected.planned
         # the counter knows the plain products only, not torch's fused attention
         with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
             net.head(net.execute(tokens(b=1), plan, circuit)[0])
-        assert counter.get_total_flops() / 2 == costs(net, 9, 8).executed
+        assert counter.get_total_flops() / 2 == expected.executed
     half = costs(network(), 9, 8, processors=8).executed
     assert 0.3 < half / costs(network(), 9, 8).executed < 0.6
     assert costs(perceiver_io(TINY, 8, 4), 9, 8).planned < costs(network(), 9, 8).planned
-
-
-def test_the_read_in_keeps_no_key_of_any_token():
-    """Its memory grows with modules and tokens one after the other, not multiplied by their widths."""
-    layer = ReadIn(TINY, 8)
-    plan = layer.plan(Descriptions(16, 5, 10, 12)())
-    assert plan.query.shape == (1, 16, 8)

@@ -27,11 +27,11 @@ def test_tokens_out_of_reach_are_taken_by_none():
     torch.manual_seed(0)
     script = Script(replace(TINY, reach=0.0))
     x = torch.randn(4, 7, 12, requires_grad=True)
-    assert (script.compatibility(x) == 0).all()
+    assert script.compatibility(x).abs().max() < 1e-6
     out = script(x)
-    assert (out == 0).all()
+    assert out.abs().max() < 1e-5
     out.sum().backward()
-    assert torch.isfinite(x.grad).all()
+    assert x.grad.abs().max() < 1e3
 
 
 def test_routing_by_hand():
@@ -78,7 +78,9 @@ def test_costs_against_torchs_count(tokens_):
     net = Interpreter(TINY, 5, 4).eval().requires_grad_(False)
     with FlopCounterMode(display=False) as counter:
         net(tokens(b=1, v=tokens_))
-    assert counter.get_total_flops() / 2 == pytest.approx(costs(TINY, tokens_), rel=0.05)  # and embedding, and head
+    assert counter.get_total_flops() / 2 == pytest.approx(
+        costs(TINY, tokens_), rel=0.06
+    )  # and of the codes, embedding and head
 
 
 def test_costs_are_linear_in_functions_and_steps_and_quadratic_in_tokens():

@@ -111,16 +111,18 @@ def test_other_ways_to_evaluate():
     assert Kernel(evaluation="sample").eval().links(logs, 3).shape == (3, 6, 6)
 
 
-def test_truncation_cuts_links_and_lets_the_gradient_pass():
+def test_truncation_cuts_links_and_a_prior_can_bring_them_back():
     torch.manual_seed(0)
     signatures = torch.randn(6, 4, requires_grad=True)
     whole, cut = Kernel(), Kernel(truncation=0.9)
     logs = cut.log_probability(signatures, signatures)
     far = distances(signatures, signatures) > 0.9
     assert far.any() and (logs[far] == CUT).all() and (logs[~far] > -14).all()
-    weights = torch.rand(6, 6)
-    (gradient,) = torch.autograd.grad((logs * weights).sum(), signatures)
-    (expected,) = torch.autograd.grad((whole.log_probability(signatures, signatures) * weights).sum(), signatures)
+    probability, weights = cut.probability(signatures, signatures), torch.rand(6, 6)
+    assert (probability[far] == 0).all()
+    torch.testing.assert_close(probability[~far], logs[~far].exp(), atol=2e-4, rtol=0)
+    (gradient,) = torch.autograd.grad((probability * weights).sum(), signatures)
+    (expected,) = torch.autograd.grad((whole.probability(signatures, signatures) * weights).sum(), signatures)
     torch.testing.assert_close(gradient, expected)
     assert (cut.train().links(logs.detach(), 50)[:, far] == CUT).all()
 
@@ -131,8 +133,8 @@ def test_a_row_without_links_has_finite_gradients():
     logs[0, 0, 0] = -1e-4
     logs.requires_grad_()
     q, k, v = (torch.randn(1, 1, n, 3, requires_grad=True) for n in (2, 4, 4))
-    for links in (logs, torch.full((1, 2, 4), CUT)):
+    for links, inputs in ((logs, (q, k, v, logs)), (torch.full((1, 2, 4), CUT), (q, k, v))):
         found = functional.scaled_dot_product_attention(q, k, v, attn_mask=Kernel().train().links(links, 1)[:, None])
         assert torch.isfinite(found).all()
-        for gradient in torch.autograd.grad(found.sum(), (q, k, v), retain_graph=True):
+        for gradient in torch.autograd.grad(found.sum(), inputs):
             assert torch.isfinite(gradient).all()

@@ -65,7 +65,7 @@ def test_mismatch_leaves_out_the_diagonal():
 
 
 def test_rows_and_columns_are_put_in_order_together():
-    """A circuit that is the target with other numbers costs nothing, though no row stands in its place."""
+    """In the right order a circuit that is the target with other numbers costs nothing."""
     wanted = priors.target("planted_partition", 12, clusters=3)
     order = torch.from_numpy(np.random.default_rng(0).permutation(12))
     there = priors.matched(wanted, wanted)
@@ -74,6 +74,16 @@ def test_rows_and_columns_are_put_in_order_together():
     inverse = torch.argsort(order)
     assert priors.mismatch(moved, wanted, inverse).item() == pytest.approx(0.0, abs=1e-12)
     assert priors.mismatch(moved, wanted).item() > 0.05
+
+
+def test_matching_undoes_a_renumbering_that_keeps_the_hub():
+    """Rows tell nodes apart where links to a node that keeps its number differ."""
+    wanted = torch.zeros(6, 6)
+    wanted[0] = wanted[:, 0] = torch.tensor([1.0, 0.9, 0.7, 0.5, 0.3, 0.1])
+    order = torch.tensor([0, 3, 1, 5, 2, 4])
+    moved = wanted[order][:, order]
+    assert priors.mismatch(moved, wanted).item() > 0.01
+    assert priors.regulariser(moved, wanted).item() == pytest.approx(0.0, abs=1e-12)
 
 
 def test_the_regulariser_has_a_gradient_through_the_links():

@@ -21,6 +21,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from reprise.amodal import metrics, plan
 from reprise.amodal.metrics import LEVELS, ObjectFrames
 from reprise.amodal.params import Evaluation, Params
+from reprise.amodal.plan import COMPLETIONS, IMAGE
 from reprise.amodal.tracks import HIDDEN_TRUTH, Tracks, Truth
 from reprise.data.arrays import DataError, open_prepared
 from reprise.results import ResultsError, setting
@@ -29,8 +30,6 @@ Row = dict[str, Any]
 Counts = Int[np.ndarray, "n 8"]
 Levels = Int[np.ndarray, "2 256"]
 SPLITS = ("test", "unseen")
-COMPLETIONS = ("completion", "completion_clean")  # thresholded lower: PCNet-M's own choice for its test
-UNETS = (*COMPLETIONS, "supervised_image")
 BASELINES = ("visible", "convex")
 
 
@@ -58,7 +57,7 @@ class Prediction:
 
     @property
     def about(self) -> Row:
-        model = "unet" if self.method in UNETS else "savos"
+        model = "unet" if self.method in IMAGE else "savos"
         return {"method": self.method, "model": model, "seed": self.seed}
 
 
@@ -220,7 +219,7 @@ def convex_hull(masks: Bool[np.ndarray, "n h w"]) -> Bool[np.ndarray, "n h w"]:
 
 
 def threshold(method: str, settings: Evaluation) -> float:
-    """Probability above which a pixel counts as hidden part of the object."""
+    """Probability above which a pixel counts as hidden part of the object; PCNet-M brings its own for the test."""
     return settings.completion_threshold if method in COMPLETIONS else settings.threshold
 
 
@@ -235,9 +234,12 @@ class Probabilities:
     def __init__(self, path: Path, split: str, shape: tuple[int, ...]) -> None:
         if not path.exists():
             raise ResultsError(f"{path} is missing: run `dvc repro` for the stage that predicts it")
-        self._frame = shape[1:]
+        self._path, self._frame = path, shape[1:]
         with ExitStack() as stack:
-            archive = stack.enter_context(zipfile.ZipFile(path))
+            try:
+                archive = stack.enter_context(zipfile.ZipFile(path))
+            except zipfile.BadZipFile as error:
+                raise ResultsError(f"{path} is damaged ({error}): predict it again") from None
             try:
                 self._stream = stack.enter_context(archive.open(f"{split}/probability.npy"))
             except KeyError:
@@ -259,7 +261,11 @@ class Probabilities:
     def read(self, frames: int) -> UInt8[np.ndarray, "frames h w"]:
         """The next frames."""
         count = frames * int(np.prod(self._frame))
-        return np.frombuffer(self._stream.read(count), dtype=np.uint8).reshape(frames, *self._frame)
+        try:
+            found = self._stream.read(count)
+        except (zipfile.BadZipFile, EOFError) as error:
+            raise ResultsError(f"{self._path} is damaged ({error}): predict it again") from None
+        return np.frombuffer(found, dtype=np.uint8).reshape(frames, *self._frame)
 
 
 def _n_params(path: Path) -> float:

@@ -26,11 +26,12 @@ PAGE = Page(
         "priors it learns, the typical shape of a type and what other frames of the same video show, and whether the "
         "second one holds for new types (P3); adaptation to a new distribution without labels (P4); what the parts of "
         "the method are worth (P5); and hard subsets of the frames (P6).",
-        "Not measured at the default scale: real video (P2), and FISHBOWL itself. Readers for both are part of the "
-        "pipeline; their data must be fetched.",
+        "Not measured at the default scale: real video (P2), FISHBOWL itself, and three variants of the network (the "
+        "current frame's mask as label, no residual motion, the occluders as an input). Readers for the real videos "
+        "are part of the pipeline; their data must be fetched.",
         "P5 and P6 follow the switches and subsets of the released code. That the paper tabulates the same could not "
         "be verified. No table or figure of it could be read, so none of its numbers is quoted.",
-        "Added: PCNet-M trained on unoccluded masks alone, the occluders as an input, recall by whether other frames "
+        "Added: PCNet-M trained on unoccluded masks alone, one threshold for all, recall by whether other frames "
         "reveal a hidden pixel, false positives, reliability of the probabilities, intervals over videos.",
     ),
     methodology=(
@@ -71,7 +72,8 @@ PAGE = Page(
         (
             "A small network, 300 steps of three clips, patches of 32 pixels",
             "The official one has more than twenty times the parameters and trains for 20 to 50 epochs on four GPUs. "
-            "Learning rate and schedule are those of the specification's pilots, which took six to eight clips at a time.",
+            "Learning rate and schedule are those of the specification's pilots, which took six to eight clips at a "
+            "time.",
         ),
         (
             "The last step of training is kept",
@@ -154,7 +156,7 @@ PAGE = Page(
         "The comparison with the per-frame network credits recurrence, both directions and the consistency loss "
         "together; the ablations take them apart.",
         "Two seeds of training, one of the upper bounds and ablations, on one draw of the videos: what is trained once "
-        "is judged by its spread over the data sets, which are three.",
+        "is judged by its spread over the data sets that have it, one to three; one alone decides nothing.",
         "The supervised networks are small, and no ceiling of what labels can give.",
         "A part that no frame shows has no single right answer: there, probabilities are guesses about the type.",
     ),

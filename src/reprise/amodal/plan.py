@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from reprise.amodal.params import Params
 
-IMAGE = ("completion", "completion_clean", "supervised_image")  # networks that see one frame
+COMPLETIONS = ("completion", "completion_clean")  # PCNet-M
+IMAGE = (*COMPLETIONS, "supervised_image")  # networks that see one frame
 SUPERVISED = ("supervised", "supervised_image")
 
 

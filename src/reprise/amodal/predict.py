@@ -3,11 +3,13 @@
 A job's arrays, for each split (`test`, and `unseen` where there is one), with k frames of its tracks in their order:
 
     <split>/probability  uint8 (k, h, w), round(255 P)
-    <split>/weight       uint8 (k,), round(255 w+), the mean weight of the forward pass where others may hide the object
+    <split>/weight       uint8 (k,), round(255 w+), the mean weight of the forward pass where others may hide the
+                         object, everywhere if there are none
     <split>/gap          float16 (k,), the mean difference of both passes there
-    <split>/motion       float16 (k, 2), the mean amodal motion into the frame beyond that of the visible part, pixels
+    <split>/motion       float16 (k, 2), the mean residual motion into the frame, beyond that of the visible part
 
-The last three exist for video networks alone. `n_params` is the number of trained parameters.
+Motion is in pixels. Means are taken where something is predicted. The last three exist for video networks alone.
+`n_params` is the number of trained parameters.
 """
 
 from pathlib import Path
@@ -24,8 +26,9 @@ from reprise.amodal.params import Completion
 from reprise.amodal.plan import IMAGE
 from reprise.amodal.predictor import Clip, Predictions, Predictor, displacements, predictor_of
 from reprise.amodal.tracks import Tracks
+from reprise.devices import device
 
-CHUNK = 8  # tracks of one batch
+FRAMES = 160  # at once, but one whole track at least
 
 
 def predict(
@@ -57,20 +60,16 @@ def _restored(method: str, state: dict[str, Tensor], settings: dict[str, Any]) -
     if method in IMAGE:
         network = UNet(Completion(**settings["completion"]).widths)
         network.load_state_dict(state)
-        return network.to(_device()).eval()
+        return network.to(device()).eval()
     predictor = predictor_of(method, settings)
     predictor.network.load_state_dict(state)
-    return predictor.to(_device()).eval()
-
-
-def _device() -> torch.device:
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return predictor.to(device()).eval()
 
 
 def _images(network: UNet, tracks: Tracks, settings: Completion) -> np.ndarray:
     parts = []
     for _, own, first, length, _ in tracks.table:
-        owner = torch.from_numpy(np.array(tracks.data.arrays["owner"][first : first + length])).to(_device())
+        owner = torch.from_numpy(np.array(tracks.data.arrays["owner"][first : first + length])).to(device())
         visible = owner == int(own)
         parts.append(_bytes(complete(network, visible, (owner != 0) & ~visible, settings)))
     return np.concatenate(parts)
@@ -79,12 +78,13 @@ def _images(network: UNet, tracks: Tracks, settings: Completion) -> np.ndarray:
 @torch.inference_mode()
 def _videos(predictor: Predictor, tracks: Tracks) -> dict[str, np.ndarray]:
     parts: dict[str, list[np.ndarray]] = {"probability": [], "weight": [], "gap": [], "motion": []}
-    for start in range(0, len(tracks), CHUNK):
-        numbers = np.arange(start, min(start + CHUNK, len(tracks)))
+    at_once = max(1, FRAMES // int(tracks.lengths.max()))
+    for start in range(0, len(tracks), at_once):
+        numbers = np.arange(start, min(start + at_once, len(tracks)))
         samples = np.stack([numbers, np.zeros_like(numbers)], 1)
         columns = tracks.columns(samples, int(tracks.lengths[numbers].max()))
         rows = np.arange(len(numbers))
-        clip = Clip.of({name: torch.from_numpy(np.array(c[rows])).to(_device()) for name, c in columns.items()})
+        clip = Clip.of({name: torch.from_numpy(np.array(c[rows])).to(device()) for name, c in columns.items()})
         arrays = _described(predictor(clip), clip)
         for i, number in enumerate(numbers):
             for name, values in arrays.items():
@@ -95,15 +95,20 @@ def _videos(predictor: Predictor, tracks: Tracks) -> dict[str, np.ndarray]:
 def _described(found: Predictions, clip: Clip) -> dict[str, np.ndarray]:
     """The arrays of a batch of clips, (n, t, ...), in whole frames."""
     merged, weight = found.merged()
-    others = cut(clip.others, found.origin, found.size).float()
-    area = others.sum((2, 3)).clamp_min(1)
-    gap = ((found.probability[0] - found.probability[-1]).abs() * others).sum((2, 3)) / area
-    residual = found.motion[0].mean((3, 4)) - _visible_motion(clip)
+    spoken = found.probability > 0  # within the boxes, whatever the size of the windows
+    either = spoken.any(0)
+    where = cut(clip.others, found.origin, found.size).bool() & either
+    where = torch.where(where.any((2, 3), keepdim=True), where, either)
+    area = where.sum((2, 3)).clamp_min(1)
+    gap = ((found.probability[0] - found.probability[-1]).abs() * where).sum((2, 3)) / area
+    inside = spoken[0][:, :, None]
+    moved = (found.motion[0] * inside).sum((3, 4)) / inside.sum((3, 4)).clamp_min(1)
+    residual = moved - _visible_motion(clip)
     whole = torch.zeros(clip.visible.shape, device=merged.device)
     put(whole, merged, found.origin)
     return {
         "probability": _bytes(whole),
-        "weight": _bytes((weight * others).sum((2, 3)) / area),
+        "weight": _bytes((weight * where).sum((2, 3)) / area),
         "gap": (gap * found.valid.all(0)).half().cpu().numpy(),
         "motion": (residual * found.valid[0][..., None]).half().cpu().numpy(),
     }

@@ -137,7 +137,8 @@ class Predictor(nn.Module):
         visible = torch.stack([cut(clip.visible, origin, size, frames) for frames in before])
         flows = zip((clip.flow[:, :, :2], clip.flow[:, :, 2:]), before, strict=False)
         flow = displacements(torch.stack([cut(one, origin, size, frames) for one, frames in flows]))
-        mask, residual = self._decoded(clip, box, origin, size, len(steps))
+        # In half precision confident probabilities round to 1, where a wrong one has no gradient.
+        mask, residual = (part.float() for part in self._decoded(clip, box, origin, size, len(steps)))
         mask = torch.cat([mask[:, :, :, :1].sigmoid(), mask[:, :, :, 1:]], 3)
         come = torch.stack([box.roll(step, 1) for step in steps])
         corner = origin.float().expand(len(steps), -1, -1, -1)

@@ -12,7 +12,7 @@ from reprise import jobs
 from reprise.amodal.completion import Erase, Frames, FullMasks, UNet, every_frame, untouched
 from reprise.amodal.objectives import Objective, Weights
 from reprise.amodal.params import Completion, Training
-from reprise.amodal.plan import IMAGE, SUPERVISED
+from reprise.amodal.plan import COMPLETIONS, IMAGE, SUPERVISED
 from reprise.amodal.predictor import Predictor, predictor_of
 from reprise.amodal.tracks import Tracks, windows
 from reprise.errors import UserError
@@ -21,6 +21,7 @@ from reprise.seeding import derive
 from reprise.training import Batch, Table, fit
 
 States = dict[str, np.ndarray]
+EPOCH = 2000  # steps, at most
 
 
 def train(
@@ -42,7 +43,7 @@ def train(
         settings: blocks `network`, `training` and `completion` of the parameters.
         truth: digest of the full masks, which makes a supervised job another one when they change.
     """
-    tracks = Tracks(Path(folder), "train", occluded=method not in ("completion", "completion_clean"))
+    tracks = Tracks(Path(folder), "train", occluded=method not in COMPLETIONS)
     draw = derive(common_seed, "amodal", tracks.data.name, method, seed)
     torch.manual_seed(derive(common_seed, "amodal", "start", seed))
     if method in IMAGE:
@@ -79,7 +80,7 @@ def adapt(
         weights: the stored job that trained the network.
         split: `unseen`, the test clips themselves (transductive), or `unseen_adapt`, other ones (inductive).
     """
-    tracks = Tracks(Path(folder), split, occluded=method != "completion")
+    tracks = Tracks(Path(folder), split, occluded=method not in COMPLETIONS)
     draw = derive(common_seed, "amodal", tracks.data.name, "adapt", method, seed)
     start = {name: torch.from_numpy(value) for name, value in jobs.load(Path(weights)).items()}
     recipe = Recipe(epochs=1, batch_size=batch_size, lr=lr, weight_decay=0.0, schedule="constant", stratified=False)
@@ -145,9 +146,14 @@ def _fit_clips(
     *,
     truth: bool = False,
 ) -> None:
-    """`steps` batches of random clips, drawn beforehand so that a resumed training sees the same ones."""
+    """`steps` batches of random clips, drawn beforehand so that a resumed training sees the same ones.
+
+    Long trainings see the same clips in several epochs, since checkpoints are kept at the end of one.
+    """
     random = np.random.default_rng(derive(draw, "clips"))
-    samples = windows(tracks.lengths, training.clip_length, steps * recipe.batch_size, random)
+    epochs, each = _epochs(steps)
+    recipe = recipe.model_copy(update={"epochs": epochs})
+    samples = windows(tracks.lengths, training.clip_length, each * recipe.batch_size, random)
     length = min(training.clip_length, int(tracks.lengths.max()))
     columns: dict[str, Table] = {**tracks.columns(samples, length, truth=truth)}
     fit(predictor, objective, columns, recipe, seed=draw, clip_norm=training.clip_norm, warmup=0.1)
@@ -174,18 +180,25 @@ def _fit_images(
             raise UserError(
                 f"{tracks.data.name}: every mask touches another one, completion_clean has nothing to learn"
             )
-    count = steps * settings.batch_size
+    epochs, each = _epochs(steps)
+    count = each * settings.batch_size
     own, other = rows[random.integers(0, len(rows), count)], every_frame(tracks)
     eraser = other[random.integers(0, len(other), count)]
     supervised = method == "supervised_image"
     columns: dict[str, Table] = {**Frames(tracks, own).columns(None if supervised else eraser, truth=supervised)}
     recipe = Recipe(
-        epochs=1, batch_size=settings.batch_size, lr=lr, weight_decay=0.0, stratified=False,
+        epochs=epochs, batch_size=settings.batch_size, lr=lr, weight_decay=0.0, stratified=False,
         schedule="constant" if constant else "one_cycle",
     )  # fmt: skip
     if objective is None:
         objective = FullMasks(settings) if supervised else Erase(settings)
     fit(unet, objective, columns, recipe, seed=draw, warmup=0.1)
+
+
+def _epochs(steps: int) -> tuple[int, int]:
+    """Epochs of a training of about so many steps, and the steps of each."""
+    epochs = -(-steps // EPOCH)
+    return epochs, -(-steps // epochs)
 
 
 def _tensors(model: nn.Module) -> dict[str, Tensor]:

@@ -24,7 +24,9 @@ class Modules:
 
     def kept(self, numbers: Int[Tensor, " k"]) -> "Modules":
         """Some of the modules: every tensor shrinks."""
-        return Modules(*(part.index_select(-2, numbers) for part in (self.signature, self.code, self.state)))
+        return Modules(
+            *(part.index_select(-2, numbers.to(part.device)) for part in (self.signature, self.code, self.state))
+        )
 
 
 @dataclass(frozen=True)

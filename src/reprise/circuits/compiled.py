@@ -1,9 +1,10 @@
-"""Circuits made static (Sec. 2.12): modules dropped, all that does not depend on the input computed once.
+"""Circuits made static (Sec. 2.12): modules dropped, modulations, read-in queries and links computed once.
 
 Dropped modules are gone, not masked: every tensor is smaller. A circuit that a text describes is compiled once per text
 and then serves all images that go with it.
 """
 
+import copy
 import math
 from collections.abc import Callable
 from typing import NamedTuple
@@ -20,8 +21,9 @@ Order = Callable[[NAC, Circuit, int], Int[Tensor, " u"]]
 
 
 def by_degree(network: NAC, circuit: Circuit, seed: int = 0) -> Int[Tensor, " u"]:
-    """Processors from the best connected one on."""
-    return network.degrees(circuit).argsort(descending=True, stable=True)
+    """Processors from the best connected one on; where samples differ, in the mean over them."""
+    degrees = network.degrees(circuit)
+    return degrees.reshape(-1, degrees.shape[-1]).mean(0).argsort(descending=True, stable=True)
 
 
 def by_degree_reversed(network: NAC, circuit: Circuit, seed: int = 0) -> Int[Tensor, " u"]:
@@ -43,7 +45,7 @@ def kept(order: Int[Tensor, " u"], share: float) -> Int[Tensor, " k"]:
 
 
 class Compiled(nn.Module):
-    """A network with one circuit, in evaluation mode: tokens to logits.
+    """A copy of a network with one circuit, in evaluation mode: tokens to logits.
 
     Args:
         keep: numbers of the processors that stay.
@@ -52,10 +54,10 @@ class Compiled(nn.Module):
 
     def __init__(self, network: NAC, circuit: Circuit, keep: Int[Tensor, " k"] | None = None, cut: float = 0.0) -> None:
         super().__init__()
-        self.network = network.eval()
+        self.network = copy.deepcopy(network).eval().requires_grad_(False)
         with torch.no_grad():
             self.circuit = circuit if keep is None else circuit.kept(keep)
-            self.plan = _without(network.plan(self.circuit), cut)
+            self.plan = _without(self.network.plan(self.circuit), cut)
 
     def train(self, mode: bool = True) -> "Compiled":
         """A compiled network stays as it is."""
@@ -83,7 +85,7 @@ def _without(plan: Plan, probability: float) -> Plan:
 
 
 class Costs(NamedTuple):
-    """Multiply-accumulate operations of one sample, without and with the parts that a compiled circuit leaves out."""
+    """Multiply-accumulate operations: of every sample, and of the plan, which a compiled circuit has made already."""
 
     executed: int
     planned: int
@@ -92,17 +94,20 @@ class Costs(NamedTuple):
 def costs(network: NAC, tokens: int, width: int, processors: int | None = None) -> Costs:
     """Of reading `tokens` tokens of a width, thinking and answering (Sec. 4); the tokenizer is not counted.
 
-    `planned` is what making the plan takes: once per circuit, not once per sample.
+    `processors` stands in for the network's own number, where some are dropped.
     """
     sizes = network.sizes
-    u, d, o, f = processors or sizes.processors, sizes.state, sizes.outputs, sizes.feed_forward
+    u, d, o = processors or sizes.processors, sizes.state, sizes.outputs
+    readers, senders = sizes.inputs or u, u + (sizes.inputs or 0)
     inner, read = sizes.heads * sizes.head, sizes.read_heads * sizes.read_head
-    feed_forward = 3 * f * d * d
-    read_in = 2 * sizes.read_heads * u * tokens * width + u * (read * width + read * d + feed_forward)
-    layer = u * (4 * inner * d + feed_forward) + 2 * u * u * inner
-    read_out = o * (2 * read * d + feed_forward + d) + u * 2 * read * d + 2 * o * u * read
+    hidden, code = round(sizes.feed_forward * d), sizes.code if sizes.modulated else 0
+    think = 3 * hidden * d
+    read_in = 2 * sizes.read_heads * readers * tokens * width + readers * (read * width + read * d + think)
+    layer = u * (2 * inner * d + think) + senders * 2 * inner * d + 2 * u * senders * inner
+    read_out = o * (2 * read * d + think + d) + senders * 2 * read * d + 2 * o * senders * read
     executed = read_in + sizes.layers * layer + read_out + d * network.head.out_features
-    codes = sizes.code if sizes.modulated else 0
-    per_module = codes * (3 * width + 2 * d + read) + sizes.layers * codes * (3 * d + inner + d + f * d)
-    planned = u * per_module + u * read * (d + width) + sizes.layers * u * u * sizes.signature * sizes.sparse
-    return Costs(round(executed), round(planned))
+    g = sizes.signature if sizes.sparse else 0
+    planned = readers * (code * (2 * d + 2 * width + read + hidden) + read * (d + width))
+    planned += sizes.layers * (code * (u * (2 * d + inner + hidden) + senders * 2 * d) + u * senders * g)
+    planned += code * (o * (2 * d + read + hidden) + senders * 2 * d) + o * senders * g
+    return Costs(executed, planned)

@@ -100,9 +100,9 @@ class Script(nn.Module):
         kinds = functional.normalize(self.infer(x), dim=-1)
         distance = 1 - functional.normalize(self.signature, dim=-1) @ kinds.transpose(1, 2)
         near = torch.exp(-distance / self.log_bandwidth.exp())
-        # Forwards cut, backwards as if nothing were.
-        near = near - (near * (distance >= self.reach)).detach()
-        return near / (FLOOR + near.sum(1, keepdim=True))
+        soft, cut = (x / (FLOOR + x.sum(1, keepdim=True)) for x in (near, near * (distance < self.reach)))
+        # Backwards as if nothing were cut. Cut before the division, a token that none can reach has a huge gradient.
+        return soft + (cut - soft).detach()
 
     def forward(self, x: Float[Tensor, "b v d"]) -> Float[Tensor, "b v d"]:
         for _ in range(self.iterations):

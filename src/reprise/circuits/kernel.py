@@ -39,7 +39,7 @@ class Kernel(nn.Module):
             priors need less (Sec. 2.8).
         learnable: train the bandwidth (its logarithm).
         temperature: of the links sampled in training.
-        truncation: distances above it cut the link; the gradient passes as if it were not so.
+        truncation: distances above it cut the link. It gets no gradient then, but its `probability` does.
         evaluation: links outside training: their probabilities, samples, or those more probable than 1/2.
     """
 
@@ -62,9 +62,16 @@ class Kernel(nn.Module):
         with torch.autocast(receivers.device.type, enabled=False):
             distance = distances(receivers, senders)
             found = (-distance / self.log_bandwidth.float().exp()).clamp(LOWEST, HIGHEST)
-            if self.truncation is not None:
-                found = found + (distance > self.truncation) * (CUT - found).detach()
-            return found
+            return found if self.truncation is None else torch.where(distance > self.truncation, CUT, found)
+
+    def probability(
+        self, receivers: Float[Tensor, "*b i g"], senders: Float[Tensor, "*b j g"]
+    ) -> Float[Tensor, "*b i j"]:
+        """P, zero where it is cut; backwards as if nothing were, so that a graph prior can bring links back."""
+        with torch.autocast(receivers.device.type, enabled=False):
+            distance = distances(receivers, senders)
+            found = (-distance / self.log_bandwidth.float().exp()).exp()
+            return found if self.truncation is None else found - (found * (distance > self.truncation)).detach()
 
     def links(self, log_probability: Float[Tensor, "*b i j"], samples: int) -> Float[Tensor, "s i j"]:
         """log K, in training drawn anew for every sample; else it may be one for all of them."""

@@ -1,7 +1,7 @@
 """Neural Attentive Circuits (Sec. 2), and Perceiver IO as the circuit without codes and kernel (Sec. 2.14).
 
-A circuit is planned first, then executed. The plan holds all that does not depend on the input: modulations, the
-queries of the read-in, link probabilities. In training it is made anew for every batch; a compiled network
+A circuit is planned first, then executed. The plan holds what does not depend on the input: modulations, the queries
+of the read-in, link probabilities. In training it is made anew for every batch; a compiled network
 (`reprise.circuits.compiled`) keeps it.
 """
 
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from reprise.circuits.circuit import Circuit, Descriptions, Modules, Seeding
-from reprise.circuits.kernel import Kernel
+from reprise.circuits.kernel import Evaluation, Kernel
 from reprise.circuits.layers import FeedForwardPlan, ModFC, ModFFN, Modulation
 
 
@@ -34,7 +34,7 @@ class Sizes:
         sparse: links of the kernel; else everyone listens to everyone.
         strength: of the modulation at the start.
         bandwidth: of the kernel at the start, `learnable` or not.
-        temperature, truncation: of the links, see `Kernel`.
+        temperature, truncation, evaluation: of the links, see `Kernel`.
         pooling: temperature of the softmax over the outputs' confidence.
     """
 
@@ -58,6 +58,7 @@ class Sizes:
     learnable: bool = True
     temperature: float = 0.5
     truncation: float | None = None
+    evaluation: Evaluation = "probability"
     layer_scale: float | None = None
     drop_path: float = 0.0
     pooling: float = 1.0
@@ -119,7 +120,7 @@ class ReadIn(nn.Module):
         y = self.norm_token(tokens)
         scores = plan.query @ y[:, None].transpose(2, 3)  # b h u v
         if padding is not None:
-            scores = scores.masked_fill(padding[:, None, None], -torch.inf)
+            scores = scores.masked_fill(padding[:, None, None], torch.finfo(scores.dtype).min)
         mean = scores.softmax(-1) @ y[:, None]  # b h u k
         if plan.value is not None:
             mean = mean * plan.value.unsqueeze(-3)
@@ -156,6 +157,7 @@ class Attention(nn.Module):
                 learnable=sizes.learnable,
                 temperature=sizes.temperature,
                 truncation=sizes.truncation,
+                evaluation=sizes.evaluation,
             )
             if sizes.sparse
             else None
@@ -178,7 +180,7 @@ class Attention(nn.Module):
         q, k, v = self.query(x, plan.query), self.key(y, plan.key), self.value(y, plan.value)
         q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in (q, k, v))
         bias = None
-        if self.kernel is not None and plan.links is not None:
+        if plan.links is not None and self.kernel is not None:
             bias = self.kernel.links(plan.links, len(y))[:, None].to(q.dtype)
         heard = functional.scaled_dot_product_attention(q, k, v, attn_mask=bias)
         return self.out(heard.transpose(1, 2).flatten(2), plan.out)
@@ -249,7 +251,7 @@ def _feed_forward(sizes: Sizes) -> ModFFN:
 
 
 class Plan(NamedTuple):
-    """All of a circuit that does not depend on the input."""
+    """What does not depend on the input."""
 
     read_in: ReadInPlan
     layers: Sequence[LayerPlan]
@@ -338,7 +340,7 @@ class NAC(nn.Module):
         if not self.sizes.sparse:
             return torch.ones(len(self.layers), *own.shape[:-1], own.shape[-2], device=own.device)
         kernels = [kernel for layer in self.layers for kernel in layer.modules() if isinstance(kernel, Kernel)]
-        return torch.stack([kernel.log_probability(own, own).exp() for kernel in kernels])
+        return torch.stack([kernel.probability(own, own) for kernel in kernels])
 
     def degrees(self, circuit: Circuit) -> Float[Tensor, "*b u"]:
         """Expected number of links of each processor, the mean over the layers (Sec. 2.12)."""

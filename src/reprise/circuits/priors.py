@@ -96,10 +96,13 @@ def sample(links: Float[Tensor, "n n"], seed: int) -> nx.Graph:
 def matched(links: Float[Tensor, "n n"], wanted: Float[Tensor, "n n"]) -> Int[Tensor, " n"]:
     """The processor that plays each node of the target: Hungarian assignment of rows.
 
-    Rows are compared as they stand, a heuristic for matching graphs that leaves a fitted circuit where it is.
+    Rows are compared as they stand, but for the links of a node to itself: a heuristic for matching graphs that leaves
+    a fitted circuit where it is.
     """
     with torch.no_grad():
-        cost = ((wanted[:, None] - links[None]) ** 2).mean(2)
+        itself = torch.eye(len(links), dtype=torch.bool, device=links.device)
+        apart = (wanted.to(links)[:, None] - links[None]) ** 2
+        cost = apart.masked_fill(itself[:, None] | itself[None], 0).mean(2)
         _, columns = linear_sum_assignment(cost.cpu().numpy())
     return torch.from_numpy(columns).to(links.device)
 
@@ -120,7 +123,7 @@ def mismatch(
 
 def regulariser(links: Float[Tensor, "n n"], wanted: Float[Tensor, "n n"]) -> Float[Tensor, ""]:
     """The graph term of the loss: mismatch of the link probabilities after matching (the fork moves rows alone)."""
-    return mismatch(links, wanted, matched(links, wanted))
+    return mismatch(links, wanted.to(links), matched(links, wanted))
 
 
 def repulsion(signatures: Float[Tensor, "n g"], reach: float = 0.4) -> Float[Tensor, ""]:
@@ -158,7 +161,7 @@ def fit(
     optimizer = torch.optim.Adam([signatures, *(p for p in kernel.parameters() if p.requires_grad)], lr)
     for _ in range(steps):
         optimizer.zero_grad()
-        loss = mismatch(kernel.log_probability(signatures, signatures).exp(), wanted)
+        loss = mismatch(kernel.probability(signatures, signatures), wanted)
         loss.backward()
         optimizer.step()
     found = signatures.detach()
@@ -172,4 +175,4 @@ def beside_hubs(
     """Signatures for outputs near the middle of the processors', so that they hear the best connected ones."""
     random = torch.Generator().manual_seed(seed)
     middle = nn.functional.normalize(signatures, dim=1).mean(0)
-    return 4 * middle + noise * torch.randn(outputs, signatures.shape[1], generator=random)
+    return 4 * middle + noise * torch.randn(outputs, signatures.shape[1], generator=random).to(signatures)

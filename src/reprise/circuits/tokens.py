@@ -22,7 +22,8 @@ class Patches(nn.Module):
         if height % side or width % side:
             raise ValueError(f"images of {height}x{width} pixels do not divide into patches of {side}x{side}")
         self.side, self.width = side, channels * side * side + 4 * bands
-        rows, columns = (torch.linspace(-1, 1, length // side) for length in (height, width))
+        # middles of the patches: -1 and 1 would have one and the same code
+        rows, columns = ((2 * torch.arange(n) + 1) / n - 1 for n in (height // side, width // side))
         grid = torch.stack(torch.meshgrid(rows, columns, indexing="ij"), -1).flatten(0, 1)
         self.register_buffer("places", fourier(grid, bands), persistent=False)
 
@@ -106,13 +107,16 @@ class Points(nn.Module):
 
 
 class Symbols(nn.Module):
-    """Symbols (b, v) of a vocabulary with learned places; number 0 is padding."""
+    """Symbols (b, v) of a vocabulary with learned places; number 0 is padding.
+
+    Places start as large as symbols: modules read tokens as a set, so order is nothing else.
+    """
 
     def __init__(self, vocabulary: int, length: int, width: int = 32) -> None:
         super().__init__()
         self.width = width
         self.embed = nn.Embedding(vocabulary, width, padding_idx=0)
-        self.places = nn.Parameter(0.02 * torch.randn(length, width))
+        self.places = nn.Parameter(torch.randn(length, width))
 
     def forward(self, symbols: Int[Tensor, "b v"]) -> Float[Tensor, "b v k"]:
         return self.embed(symbols) + self.places[: symbols.shape[1]]
