@@ -1,5 +1,8 @@
 """Training of every method: repeatable, blind to the hidden truth, and its adaptation step by step."""
 
+import json
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -84,10 +87,33 @@ def test_only_supervised_methods_depend_on_the_truth(data, scrambled, method):
     assert not equal(one, start(data, method))
 
 
-def test_without_the_truth_s_file_nothing_self_supervised_is_missing(data, fitted):
+def test_without_the_truth_s_file_nothing_self_supervised_is_missing(data, fitted, tmp_path):
+    folder = shutil.copytree(data, tmp_path / "tiny")
+    (folder / "amodal.npy").unlink()
+    card = json.loads((folder / "card.json").read_text())
+    del card["arrays"]["amodal.npy"]
+    (folder / "card.json").write_text(json.dumps(card))
     for method in METHODS:
-        trained(data, method)
-        assert ("amodal" in fitted.columns) == (method in SUPERVISED)
+        if method in SUPERVISED:
+            with pytest.raises(KeyError, match="amodal"):
+                trained(folder, method)
+                fitted.columns["amodal"][np.arange(1)]
+        else:
+            trained(folder, method)
+            assert "amodal" not in fitted.columns
+
+
+def test_long_trainings_have_epochs_and_no_more_steps(data, fitted, monkeypatch):
+    """At whose ends checkpoints are kept."""
+    monkeypatch.setattr(module, "EPOCH", 2)
+    for method in ("savos", "completion"):
+        trained(data, method, completion={"steps": 3})
+        batches = len(fitted.columns["object"]) / fitted.recipe.batch_size
+        assert (fitted.recipe.epochs, batches) == (2, 2)  # three steps, rounded up
+    assert module._epochs(300) == (150, 2)
+    monkeypatch.setattr(module, "EPOCH", 2000)
+    assert module._epochs(300) == (1, 300)
+    assert module._epochs(22000) == (11, 2000)
 
 
 def test_seeds(data):
