@@ -382,3 +382,33 @@ def test_two_frames_see_one_pass_each():
     assert torch.equal(found.merged()[0][:, 0], found.probability[1, :, 0])
     assert torch.equal(found.merged()[0][:, 1], found.probability[0, :, 1])
     assert consistency(found).item() == 0
+
+
+@pytest.mark.parametrize("method", ["savos", "current_label", "per_frame", "occluder_input"])
+def test_mixed_precision_comes_near(method):
+    """With frames, masks and flow as they are stored; what is compared is in single precision."""
+    batch, predictor = tiny.batch(), tiny.predictor(method)
+    batch["flow"] = batch["flow"].half()
+    objective = Objective(Weights(10.0, 0.1, EPS))
+    whole = objective(predictor, batch).item()
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = objective(predictor, batch)
+        found = predictor(Clip.of(batch))
+    assert loss.item() == pytest.approx(whole, rel=0.02)
+    assert found.probability.dtype == found.merge.dtype == found.motion.dtype == torch.float32
+    assert all(
+        torch.isfinite(gradient).all() for gradient in gradients(loss, predictor.network) if gradient is not None
+    )
+
+
+def test_confident_predictions_keep_a_gradient_in_mixed_precision():
+    """A logit of 8 is 0.9997; in half precision it would be 1, and learn nothing more."""
+    predictor, batch = tiny.predictor("savos"), tiny.batch()
+    with torch.no_grad():
+        predictor.network.mask_decoder.layers[-1].bias[0] = 8.0
+    with torch.autocast("cpu", torch.bfloat16):
+        found = predictor(Clip.of(batch))
+    inside = found.probability[found.probability > 0.99]
+    assert len(inside) and (inside < 1).any()
+    (gradient,) = torch.autograd.grad(found.probability.sum(), predictor.network.mask_decoder.layers[-1].bias)
+    assert gradient[0] > 0

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from reprise.amodal.figures_labels import ABLATIONS, HIDDEN, LABELS, LOOK, METHODS, METRICS, NEVER, REVEALED, WRONG
 from reprise.amodal.tidy import datasets
@@ -151,6 +151,8 @@ def reliability(data: pd.DataFrame) -> Figure:
             look = LOOK[str(method)] | {"markersize": 4}
             lower.plot(points["confidence"], points["share"], label=LABELS[str(method)], **look)
         lower.set_yscale("log")
+        lower.set_yticks([0.01, 0.1, 1.0], ["1 %", "10 %", "100 %"])
+        lower.yaxis.set_minor_formatter(NullFormatter())  # else they are labelled, one over another
         for ax in (upper, lower):
             ax.set_xlim(-0.02, 1.02)
         upper.set_ylim(-0.02, 1.02)

@@ -32,8 +32,9 @@ METHOD = (
         title="Two ways to know what is hidden",
         caption=(
             "Per data set the test track whose hidden pixels other frames show most (left), and the one where they "
-            "do least (right). The first can be solved by remembering (spatiotemporal prior), the second only by "
-            "knowing the typical shape (type prior). Below, what SaVos found of either kind."
+            "do least (right; on chewgum_radial they show everything of both). What they show can be solved by "
+            "remembering (spatiotemporal prior), the rest only by knowing the typical shape (type prior). Below, what "
+            "SaVos found of either kind."
         ),
         alt=(
             "Per data set two sheets of frames of a moving object that others partly hide: the video, the hidden "

@@ -136,7 +136,7 @@ class Predictor(nn.Module):
         before = [(time - step) % t for step in steps]
         visible = torch.stack([cut(clip.visible, origin, size, frames) for frames in before])
         flows = zip((clip.flow[:, :, :2], clip.flow[:, :, 2:]), before, strict=False)
-        flow = displacements(torch.stack([cut(one, origin, size, frames) for one, frames in flows]))
+        flow = torch.stack([displacements(cut(one, origin, size, frames)) for one, frames in flows])
         # In half precision confident probabilities round to 1, where a wrong one has no gradient.
         mask, residual = (part.float() for part in self._decoded(clip, box, origin, size, len(steps)))
         mask = torch.cat([mask[:, :, :, :1].sigmoid(), mask[:, :, :, 1:]], 3)
