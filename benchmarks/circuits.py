@@ -25,7 +25,8 @@ from reprise.circuits.circuit import Circuit, Modules  # noqa: E402
 from reprise.circuits.compiled import Compiled, by_degree, kept  # noqa: E402
 from reprise.circuits.interpreter import Interpreter, InterpreterSizes  # noqa: E402
 from reprise.circuits.kernel import CUT  # noqa: E402
-from reprise.circuits.networks import NAC, Plan, ReadIn, Sizes, perceiver_io  # noqa: E402
+from reprise.circuits.networks import NAC, Plan, perceiver_io  # noqa: E402
+from reprise.circuits.parts import ReadIn, Sizes  # noqa: E402
 from reprise.circuits.tokens import Patches  # noqa: E402
 
 BATCH, RUNS = 64, 30

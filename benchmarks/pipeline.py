@@ -17,7 +17,7 @@ def main() -> None:
         "",
         "Written by `benchmarks/pipeline.py` after one `make repro` of the laptop scale. Hardware: "
         f"{first['cores']} cores, {first['machine']}; Python {first['python']}.",
-        "Memory is that of a stage's largest process.",
+        "Times are those of each stage's last run; memory is that of its largest process.",
         "",
         "| stage | seconds | peak MiB |",
         "| --- | --- | --- |",

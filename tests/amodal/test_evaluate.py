@@ -494,6 +494,21 @@ def test_files_of_the_runs(data, tmp_path):
     assert [run.path.stem for run in predictions(block, tmp_path, tmp_path / "old")] == [*trained, *trained[:2]]
 
 
+def test_damaged_predictions_are_named(data, tmp_path):
+    run = store(tmp_path / "p.npz", data)
+    whole = run.path.read_bytes()
+    for size in (len(whole) // 2, 10, 0):  # without the directory at its end an archive cannot be opened
+        run.path.write_bytes(whole[:size])
+        with pytest.raises(ResultsError, match=r"p\.npz is damaged .*: predict it again"):
+            list(evaluate(data, [run], SETTINGS, seed=0))
+    flipped = bytearray(whole)
+    middle = whole.index(b"probability.npy") + 2000
+    flipped[middle] ^= 255
+    run.path.write_bytes(flipped)
+    with pytest.raises(ResultsError, match=r"p\.npz is damaged"):
+        list(evaluate(data, [run], SETTINGS, seed=0))
+
+
 def test_thresholds_of_stored_probabilities():
     """Stored k stands for k / 255: greater than the threshold is greater than the level."""
     for threshold in (0.0, 0.2, 0.5, 0.6, 1.0):

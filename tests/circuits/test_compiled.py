@@ -10,7 +10,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from reprise.circuits.circuit import Descriptions, TextConditioned
 from reprise.circuits.compiled import ORDERS, Compiled, costs, kept
 from reprise.circuits.kernel import CUT
-from reprise.circuits.networks import NAC, Sizes, perceiver_io
+from reprise.circuits.networks import NAC, perceiver_io
+from reprise.circuits.parts import Sizes
 
 TINY = Sizes(state=12, code=10, signature=5, processors=16, outputs=3, layers=2, heads=2, head=4, read_head=6)
 

@@ -8,7 +8,8 @@ import torch
 from reference import circuits_reference as reference
 from reprise.circuits.circuit import Circuit, Descriptions, Modules, TextConditioned
 from reprise.circuits.kernel import CUT
-from reprise.circuits.networks import NAC, ReadIn, Sizes, perceiver_io
+from reprise.circuits.networks import NAC, perceiver_io
+from reprise.circuits.parts import ReadIn, Sizes
 
 TINY = Sizes(state=12, code=10, signature=5, processors=7, outputs=3, layers=2, heads=2, head=4, read_head=6)
 

@@ -52,13 +52,13 @@ def test_fonts_differ():
 @pytest.mark.parametrize("font", FONTS)
 def test_characters_fit_on_the_canvas(font):
     """Upright, the largest size keeps within the canvas, but for the last pixels of the widest letters."""
-    widest = max(glyphs._font(font, POINTS[-1]).getbbox(character, anchor="mm")[2] for character in CHARACTERS)
+    widest = max(glyphs.font(font, POINTS[-1]).getbbox(character, anchor="mm")[2] for character in CHARACTERS)
     assert widest <= CANVAS / 2 + 3
 
 
 def test_sizes_are_30_to_41_points():
     assert (POINTS[0], POINTS[-1]) == (30, 41)
-    assert isinstance(glyphs._font(FONTS[0], 30), ImageFont.FreeTypeFont)
+    assert isinstance(glyphs.font(FONTS[0], 30), ImageFont.FreeTypeFont)
     ink = [np.asarray(glyphs._drawn("M", FONTS[0], points)).sum(dtype=float) for points in (30, 41)]
     assert ink[1] / ink[0] == pytest.approx((41 / 30) ** 2, rel=0.1)
 

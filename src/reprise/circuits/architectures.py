@@ -9,7 +9,8 @@ from collections.abc import Callable
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from reprise.circuits.networks import NAC, Sizes, perceiver_io
+from reprise.circuits.networks import NAC, perceiver_io
+from reprise.circuits.parts import Sizes
 from reprise.circuits.tokens import Patches
 
 NAC_SIZES = Sizes()

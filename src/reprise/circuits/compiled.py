@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from reprise.circuits.circuit import Circuit
 from reprise.circuits.kernel import CUT
-from reprise.circuits.networks import NAC, AttentionPlan, LayerPlan, Plan
+from reprise.circuits.networks import NAC, Plan
+from reprise.circuits.parts import AttentionPlan, LayerPlan
 
 Order = Callable[[NAC, Circuit, int], Int[Tensor, " u"]]
 

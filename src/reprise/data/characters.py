@@ -7,17 +7,15 @@
 Images are 16x16, bright on dark; size, place, turn and shear vary.
 """
 
-from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from pydantic import Field
 
-from reprise.data import arrays
+from reprise.data import arrays, glyphs
 from reprise.data.sources import provenance
 from reprise.params import Section
 from reprise.seeding import derive
@@ -69,7 +67,7 @@ def prepare(raw: Path, out: Path, options: Options, *, seed: int) -> None:
 def draw(character: str, fonts: tuple[str, ...], random: np.random.Generator) -> UInt8[np.ndarray, "16 16"]:
     """One image in one of the fonts."""
     image = Image.new("L", (CANVAS, CANVAS))
-    font = _font(fonts[random.integers(len(fonts))], int(random.integers(*POINTS)))
+    font = glyphs.font(fonts[random.integers(len(fonts))], int(random.integers(*POINTS)))
     place = CANVAS / 2 + random.uniform(-SHIFT, SHIFT, 2)
     ImageDraw.Draw(image).text((place[0], place[1]), character, fill=255, font=font, anchor="mm")
     angle, shear = np.deg2rad(random.uniform(-TURN, TURN)), random.uniform(-SHEAR, SHEAR)
@@ -79,11 +77,3 @@ def draw(character: str, fonts: tuple[str, ...], random: np.random.Generator) ->
     matrix = (*back[0], shift[0], *back[1], shift[1])
     bent = image.transform((CANVAS, CANVAS), Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)
     return np.asarray(bent.resize((SIZE, SIZE), Image.Resampling.BOX))
-
-
-@cache
-def _font(name: str, points: int) -> ImageFont.FreeTypeFont:
-    package = find_spec("matplotlib")  # its files are wanted, not its import
-    assert package is not None and package.submodule_search_locations
-    folder = Path(package.submodule_search_locations[0], "mpl-data/fonts/ttf")
-    return ImageFont.truetype(str(folder / f"{name}.ttf"), points)

@@ -25,7 +25,8 @@ LETTERS = string.ascii_uppercase + string.ascii_lowercase
 
 
 @cache
-def _font(name: str, points: int) -> ImageFont.FreeTypeFont:
+def font(name: str, points: int) -> ImageFont.FreeTypeFont:
+    """One of the fonts that matplotlib ships."""
     package = find_spec("matplotlib")  # its files are wanted, not its import
     assert package is not None and package.submodule_search_locations
     folder = Path(package.submodule_search_locations[0], "mpl-data/fonts/ttf")
@@ -33,10 +34,10 @@ def _font(name: str, points: int) -> ImageFont.FreeTypeFont:
 
 
 @cache
-def _drawn(character: str, font: str, points: int) -> Image.Image:
+def _drawn(character: str, name: str, points: int) -> Image.Image:
     image = Image.new("L", (CANVAS, CANVAS))
     place = (CANVAS / 2, CANVAS / 2)
-    ImageDraw.Draw(image).text(place, character, fill=255, font=_font(font, points), anchor="mm")
+    ImageDraw.Draw(image).text(place, character, fill=255, font=font(name, points), anchor="mm")
     return image
 
 
