@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import __version__ as pil_version
 
-from reprise.data import chewgum, fishbowl_lite, sources
+from reprise.data import chewgum, fishbowl_lite
 from reprise.data.arrays import Prepared, open_prepared
 from reprise.data.registry import options_model, prepare_function
 
@@ -59,8 +59,7 @@ def frames_per_second(name: str) -> float:
 
 def prepare(name: str, folder: Path) -> Prepared:
     """The whole set, as `stages/prepare.py` makes it."""
-    sources.fetch(name, folder / "raw")
-    prepare_function(name)(folder / "raw", folder / "out", options_model(name)(**SIZES[name]), seed=0)
+    prepare_function(name)(folder / "no-raw", folder / "out", options_model(name)(**SIZES[name]), seed=0)
     return open_prepared(folder / "out")
 
 

@@ -1,4 +1,7 @@
-"""Stage `prepare`: `prepare.py NAME` turns `data/raw/NAME` into the arrays of `data/prepared/NAME`."""
+"""Stages `prepare` and `generate`: `prepare.py NAME` makes the arrays of `data/prepared/NAME`.
+
+Those of a fetched data set come from `data/raw/NAME`; a generated one reads nothing.
+"""
 
 import sys
 from pathlib import Path

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 from reprise import cli
 from reprise.claims import NOT_MEASURED, wings
@@ -53,7 +54,22 @@ def test_check_accepts_every_scale(folder: Path, capsys: pytest.CaptureFixture[s
         ("common:\n", "commun:\n", "common is missing"),
         ("  loanapp: {}", "  loanap: {}", "data.loanap is not a data set"),
         ("fairness:\n", "fairnes:\n", "fairnes is no paper"),
-        ("  datasets: [faces, letters, digits, colored, loanapp", "  datasets: [faces, letters", "common.datasets"),
+        ("  fetched: [digits, colored, loanapp]", "  fetched: [digits, colored]", "which neither common.fetched ["),
+        (
+            "  fetched: [digits,",
+            "  fetched: [digitz, digits,",
+            "common.fetched names digitz, which data does not",
+        ),
+        (
+            "  generated: [faces, letters,",
+            "  generated: [faces, letters, numerals,",
+            "common.generated names numerals, whose kind in sources.yaml is download: move it to common.fetched",
+        ),
+        (
+            "  fetched: [digits,",
+            "  fetched: [digits, listops, points,",
+            "common.fetched names points, whose kind in sources.yaml is generated: move it to common.generated",
+        ),
         ("common:\n", "common: [\n", "not valid YAML"),
     ],
 )
@@ -99,18 +115,40 @@ def test_unknown_paper_changes_nothing(folder: Path, capsys: pytest.CaptureFixtu
 
 
 def test_splice_leaves_other_papers_and_comments_alone() -> None:
-    head = "# head\ncommon:\n  datasets: [x]  # named\ndata:\n  x: {n: 1}  # first\n  y: {n: 2}\n\n"
+    head = "# head\ncommon:\n  fetched: [x]  # got\n  generated: []  # made\n"
+    head += "data:\n  x: {n: 1}  # first\n  y: {n: 2}\n  z: {n: 3}\n\n"
     text = head + "# about one\none:\n  datasets: [x]\n  k: 1  # why\n\n# about two\ntwo:\n  datasets: [x]\n  k: 1\n"
     other = (
         text.replace("k: 1", "k: 9")
         .replace("n: 2", "n: 7")
-        .replace("one:\n  datasets: [x]", "one:\n  datasets: [x, y]")
+        .replace("one:\n  datasets: [x]", "one:\n  datasets: [z, y]")
+        .replace("  fetched: [x]  # got\n  generated: []", "  fetched: [x, y]  # got\n  generated: [z]")
     )
     after = splice(text, other, ["one"])
-    expected = other.replace("[x]  # named", "[x, y]  # named").replace(
-        "two:\n  datasets: [x]\n  k: 9", "two:\n  datasets: [x]\n  k: 1"
-    )
-    assert after == expected
+    assert after == other.replace("two:\n  datasets: [x]\n  k: 9", "two:\n  datasets: [x]\n  k: 1")
+    assert splice(after, text, ["one"]) == text
+
+
+def lists(text: str) -> dict[str, list[str]]:
+    common: dict[str, list[str]] = YAML(typ="safe", pure=True).load(text)["common"]
+    return {key: common[key] for key in ("fetched", "generated")}
+
+
+def test_a_paper_at_another_scale_brings_its_data_sets_to_the_right_list() -> None:
+    laptop, paper = (ROOT / "params.yaml").read_text(), (ROOT / "params/paper.yaml").read_text()
+    videos = ["chewgum", "chewgum_radial", "fishbowl_lite"]
+    assert lists(splice(laptop, paper, ["amodal"])) == {
+        "fetched": ["digits", "colored", "loanapp", "fishbowl", "kins_car"],
+        "generated": ["faces", "letters"],
+    }
+    assert lists(splice(paper, laptop, ["amodal"]))["generated"] == videos
+    assert lists(splice(paper, laptop, ["amodal", "assay", "fairness"])) == lists(laptop)
+
+
+@pytest.mark.parametrize("file", ["params.yaml", "params/smoke.yaml", "params/workstation.yaml", "params/paper.yaml"])
+def test_a_scale_spliced_into_itself_is_itself(file: str) -> None:
+    text = (ROOT / file).read_text()
+    assert all(splice(text, text, [wing]) == text for wing in wings())
 
 
 def test_claims_prints_the_ledger(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -102,7 +103,7 @@ def test_missing_key(edited, path):
 
 def test_missing_block_names_the_nearest(tmp_path):
     file = tmp_path / "params.yaml"
-    file.write_text("comon: {seed: 0, datasets: [faces]}\n")
+    file.write_text("comon: {seed: 0, fetched: [], generated: [faces]}\n")
     with pytest.raises(ParamsError, match=r"params\.yaml: common is missing; did you mean comon\?"):
         load_common(file)
     with pytest.raises(ParamsError, match=r"data is missing"):
@@ -175,11 +176,30 @@ def test_every_error_is_listed(edited):
         (("tasks", "faces", "compare"), ["nose"], "compare names ['nose'], which are not among targets"),
         (("tasks", "faces", "protected"), "mouth", "protected mouth cannot be a target"),
         (("tasks", "faces", "pretrain"), None, "init: factors needs a pretrain recipe"),
-        (("datasets",), ["faces", "adult"], "fairness.datasets names adult, which common.datasets"),
+        (("datasets",), ["faces", "adult"], "fairness needs the data set adult, which neither common.fetched ["),
     ],
 )
 def test_keys_that_contradict_each_other(edited, path, value, part):
     assert part in message(edited("fairness", *path, value=value))
+
+
+def test_the_two_lists_of_data_sets(edited):
+    assert load_common(edited("common", "generated", value=[])).datasets == load_common(SHIPPED[0]).fetched
+    assert load_common(edited("common", "fetched", value=[])).datasets == load_common(SHIPPED[0]).generated
+    file = edited("common", value={"seed": 0, "fetched": [], "generated": []})
+    with pytest.raises(ParamsError, match=r"yaml: common: fetched and generated are both empty: name a data set"):
+        load_common(file)
+    file = edited("common", value={"seed": 0, "fetched": ["adult", "faces"], "generated": ["faces"]})
+    with pytest.raises(ParamsError, match=r"common: fetched \['adult', 'faces'\] and generated \['faces'\] name a"):
+        load_common(file)
+
+
+def test_a_data_set_that_common_lacks(edited):
+    file = edited("common", value={"seed": 0, "fetched": ["loanapp"], "generated": ["letters"]})
+    assert message(file) == (
+        f"{file}: fairness needs the data set faces, which neither common.fetched ['loanapp'] nor common.generated "
+        "['letters'] names: name it in generated if that is its kind in sources.yaml, else in fetched"
+    )
 
 
 @pytest.mark.parametrize(
@@ -215,11 +235,11 @@ def test_file_that_cannot_be_read(tmp_path):
 def test_reading_again(tmp_path):
     """Parsed once, but what one reader changes is not seen by the next, and a changed file is."""
     file = tmp_path / "params.yaml"
-    file.write_text("common: {datasets: [faces]}\n")
-    params.read(file)["common"]["datasets"].append("other")
-    assert params.read(file) == params.read(str(file)) == {"common": {"datasets": ["faces"]}}
-    file.write_text("common: {datasets: [adult]}\n")
-    assert params.read(file) == {"common": {"datasets": ["adult"]}}
+    file.write_text("common: {fetched: [faces]}\n")
+    params.read(file)["common"]["fetched"].append("other")
+    assert params.read(file) == params.read(str(file)) == {"common": {"fetched": ["faces"]}}
+    file.write_text("common: {fetched: [adult]}\n")
+    assert params.read(file) == {"common": {"fetched": ["adult"]}}
 
 
 def test_a_file_is_parsed_once(tmp_path, monkeypatch):
@@ -267,3 +287,14 @@ def test_names_inside_lists_and_dictionaries():
         validate({"items": [{"weight": 1.0, "wieght": 2.0}], "named": {}}, model=Outer, where="x", file="p")
     with pytest.raises(ParamsError, match=r"p: x\.named\.k\.wieght is not a parameter; did you mean weight\?"):
         validate({"items": [], "named": {"k": {"weight": 1.0, "wieght": 2.0}}}, model=Outer, where="x", file="p")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "got"), [([], "none"), (["letters"], "letters"), (["digits", "pacs"], "digits pacs")]
+)
+def test_the_argument_of_a_stage(monkeypatch, arguments, got):
+    monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
+    with pytest.raises(ParamsError, match=f"^expected one data set of digits, pacs; got {got}$"):
+        params.dataset_argument({"digits": 1, "pacs": 2})
+    monkeypatch.setattr(sys, "argv", ["train.py", "pacs"])
+    assert params.dataset_argument({"digits": 1, "pacs": 2}) == "pacs"

@@ -1,6 +1,7 @@
 """One fit for everything: seeds, batches, schedules, clipping, early stopping, several devices, resuming."""
 
 import csv
+import shutil
 from datetime import timedelta
 from types import SimpleNamespace
 
@@ -736,3 +737,36 @@ def test_a_restart_outlasts_an_interruption(in_a_job):
     expected = network()
     fit(expected, Stopped(5, 0.25), rows(), settings, seed=3)
     assert torch.equal(weights(model), weights(expected))
+
+
+def test_adamw_spares_the_weights_it_is_told_to():
+    """Without a gradient a decayed weight shrinks by lr * decay a step, as no gradient of Adam's would have it."""
+
+    class Still(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.kept, self.shrunk = nn.Parameter(torch.ones(3)), nn.Parameter(torch.ones(3))
+
+    def loss(model: nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        return sum((weight.sum() * 0 for weight in model.parameters()), start=batch["x"].sum() * 0)
+
+    model = Still()
+    rows = {"x": np.zeros((8, 1), np.float32)}
+    steps = recipe(epochs=1, batch_size=4, lr=0.1, weight_decay=0.5)
+    fit(model, loss, rows, steps, seed=0, undecayed=lambda name, weight: name.endswith("kept"))
+    torch.testing.assert_close(model.kept.detach(), torch.ones(3))
+    torch.testing.assert_close(model.shrunk.detach(), torch.full((3,), 0.95**2))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler, which is not here")
+def test_compiled_training_gives_the_same_weights(monkeypatch):
+    found = []
+    for compiled in ("", "1"):
+        monkeypatch.setenv("REPRISE_COMPILE", compiled)
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 1))
+        rows = {"x": np.random.default_rng(0).standard_normal((32, 4), np.float32)}
+        fit(model, lambda model, batch: model(batch["x"]).square().mean(), rows, recipe(epochs=2), seed=0)
+        found.append(model(torch.ones(1, 4)).item())
+    assert found[0] == pytest.approx(found[1], rel=1e-4)

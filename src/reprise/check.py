@@ -9,7 +9,7 @@ from types import ModuleType
 
 import reprise
 from reprise import params
-from reprise.data import registry
+from reprise.data import registry, sources
 from reprise.errors import UserError
 
 SHARED = ("common", "data")
@@ -38,7 +38,7 @@ def problems(file: Path) -> list[str]:
         return [f"{file}: data is missing or no mapping of data sets"]
     checks += [lambda name=name: _data(file, name) for name in data]  # type: ignore[misc]
     checks += [lambda name=name: _named(file, name, wings) for name in content]  # type: ignore[misc]
-    checks += [lambda: _described(file, data)]
+    checks += [lambda: _listed(file, data)]
     found: list[str] = []
     for check in checks:
         try:
@@ -60,7 +60,16 @@ def _named(file: Path, name: str, wings: dict[str, ModuleType]) -> None:
         raise params.ParamsError(f"{file}: {name} is no paper; known: {', '.join(sorted(wings))}")
 
 
-def _described(file: Path, data: dict[str, object]) -> None:
-    for name in params.load_common(file).datasets:
+def _listed(file: Path, data: dict[str, object]) -> None:
+    """Every data set of `common` is described, and stands in the list that its kind demands."""
+    common, table = params.load_common(file), sources.load_table()
+    found = []
+    for name in common.datasets:
+        given, other = ("fetched", "generated") if name in common.fetched else ("generated", "fetched")
         if name not in data:
-            raise params.ParamsError(f"{file}: common.datasets names {name}, which data does not describe")
+            found.append(f"{file}: common.{given} names {name}, which data does not describe")
+        elif name in table and (table[name].kind == "generated") != (given == "generated"):
+            remedy = f"whose kind in sources.yaml is {table[name].kind}: move it to common.{other}"
+            found.append(f"{file}: common.{given} names {name}, {remedy}")
+    if found:
+        raise params.ParamsError("\n".join(found))

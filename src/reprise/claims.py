@@ -34,6 +34,9 @@ INCONCLUSIVE = "inconclusive"
 NOT_MEASURED = "not measured at this scale"
 VERDICTS = (REPRODUCED, NOT_REPRODUCED, INCONCLUSIVE, NOT_MEASURED)
 
+Rule = Literal["every seed", "mean", "interval", "as measured"]
+Story = Callable[[pd.DataFrame], str]
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -42,6 +45,9 @@ class Measured:
     value: float
     low: float
     high: float
+
+
+Measure = Callable[[pd.DataFrame], "dict[int, float] | Measured"]
 
 
 @dataclass(frozen=True)
@@ -69,10 +75,52 @@ class Claim:
     measured: str
     low: float | None
     high: float | None
-    rule: Literal["every seed", "mean", "interval", "as measured"]
-    measure: Callable[[pd.DataFrame], dict[int, float] | Measured]
+    rule: Rule
+    measure: Measure
     headline: bool = False
-    explanation: Callable[[pd.DataFrame], str] | None = None
+    explanation: Story | None = None
+
+
+@dataclass(frozen=True)
+class Entries:
+    """Makes the claims of one paper; `rule` is what most of them follow."""
+
+    paper: str
+    rule: Rule
+
+    def claim(
+        self,
+        id: str,
+        statement: str,
+        where: str,
+        measured: str,
+        measure: Measure,
+        explanation: Story | None = None,
+        *,
+        paper: str | None = None,
+        low: float | None = None,
+        high: float | None = None,
+        rule: Rule | None = None,
+        headline: bool = False,
+    ) -> Claim:
+        """`id` without the paper's name; `paper` is the paper's own number."""
+        return Claim(
+            f"{self.paper}.{id}", statement, where, paper, measured, low, high, rule or self.rule, measure, headline,
+            explanation,
+        )  # fmt: skip
+
+    def check(
+        self,
+        id: str,
+        statement: str,
+        measured: str,
+        measure: Measure,
+        explanation: Story | None = None,
+        **rest: Any,
+    ) -> Claim:
+        """A check of the specification, whose number begins the id: `a13-full` is A13."""
+        where = f"spec check {id.split('-')[0].upper()}"
+        return self.claim(id, statement, where, measured, measure, explanation, **rest)
 
 
 def interval(values: Sequence[float]) -> tuple[float, float]:
@@ -192,8 +240,9 @@ def write_ledger(tables: Path, out: Path, datasets: Mapping[str, Sequence[str]])
     ]
     for paper, wing in wings().items():
         # What an earlier scale left on the disk is no result of this one.
-        # A wing that compares data sets leaves its comparisons under `analysis`.
-        paths = [tables / paper / name / "results.parquet" for name in [*datasets.get(paper, []), "analysis"]]
+        # What compares data sets lies under `analysis`, and times, which no second run repeats, under `latency`.
+        folders = [*datasets.get(paper, []), "analysis", "latency"]
+        paths = [tables / paper / name / "results.parquet" for name in folders]
         found = [path for path in paths if path.exists()]
         table = results.expand(results.read(found) if found else results.table([]))
         entries = {claim.id: decide(claim, table) for claim in wing.CLAIMS}

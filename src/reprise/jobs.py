@@ -45,6 +45,7 @@ BY_NAME = re.compile(rf"{PACKAGE.name}(\.\w+)+:\w+")
 Arrays = dict[str, np.ndarray]
 
 _workdir: Path | None = None  # of the job this process is running
+_pooled = False  # whether workers have been started
 
 
 class JobError(UserError):
@@ -169,11 +170,13 @@ def _sequential(tasks: Sequence[Callable[[], str]]) -> Iterator[str]:
 
 
 def _loky(tasks: Sequence[Callable[[], str]]) -> Iterator[str]:
+    global _pooled
     # A lone task is done here, unless idle workers of an earlier call have made its imports already.
-    workers = min(n_workers(), max(len(tasks), 2 if "joblib" in sys.modules else 1))
-    if workers == 1:
+    workers = min(n_workers(), len(tasks) + _pooled)
+    if workers <= 1:
         yield from _sequential(tasks)
         return
+    _pooled = True
     import joblib
     from joblib.externals.loky.process_executor import BrokenProcessPool
 

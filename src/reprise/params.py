@@ -8,10 +8,12 @@ out-of-range key ends it with one message that names the key, the file and the n
 import copy
 import difflib
 import functools
+import sys
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, ValidationError, model_validator
 from ruamel.yaml import YAML, YAMLError
 
 from reprise.errors import UserError
@@ -35,7 +37,21 @@ class Common(Section):
     """`common`: what every paper shares."""
 
     seed: Annotated[NonNegativeInt, Field(description="all randomness derives from it")]
-    datasets: Annotated[list[str], Field(min_length=1, description="data sets that are fetched and prepared")]
+    fetched: Annotated[list[str], Field(description="data sets that are downloaded, put by hand or bundled")]
+    generated: Annotated[list[str], Field(description="data sets that this project makes: nothing to fetch")]
+
+    @property
+    def datasets(self) -> list[str]:
+        """All data sets in force."""
+        return [*self.fetched, *self.generated]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if not self.datasets:
+            raise ValueError("fetched and generated are both empty: name a data set")
+        if len(set(self.datasets)) != len(self.datasets):
+            raise ValueError(f"fetched {self.fetched} and generated {self.generated} name a data set twice")
+        return self
 
 
 class Recipe(Section):
@@ -85,6 +101,26 @@ def load_block(*path: str, model: type[Model], file: Path | str = FILE) -> Model
 def load_common(file: Path | str = FILE) -> Common:
     """The `common` block."""
     return load_block("common", model=Common, file=file)
+
+
+def require_datasets(paper: str, names: Iterable[str], file: Path | str = FILE) -> None:
+    """Raise ParamsError unless `common` names all of `names`, which the block of `paper` uses."""
+    common = load_common(file)
+    for name in names:
+        if name not in common.datasets:
+            raise ParamsError(
+                f"{file}: {paper} needs the data set {name}, which neither common.fetched {common.fetched} nor "
+                f"common.generated {common.generated} names: name it in generated if that is its kind in sources.yaml, "
+                "else in fetched"
+            )
+
+
+def dataset_argument(known: Iterable[str]) -> str:
+    """The one argument of a stage script: a data set that its paper knows."""
+    given, known = sys.argv[1:], list(known)
+    if len(given) != 1 or given[0] not in known:
+        raise ParamsError(f"expected one data set of {', '.join(known)}; got {' '.join(given) or 'none'}")
+    return given[0]
 
 
 def validate(node: Any, *, model: type[Model], where: str, file: Path | str = FILE) -> Model:

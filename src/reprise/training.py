@@ -7,6 +7,7 @@ depends on the machine comes from the environment, so that it never invalidates 
     REPRISE_DEVICES      number of devices for one training (1); more share each batch (DDP, forked processes)
     REPRISE_PRECISION    Lightning's names; default 32-true on a CPU, bf16-mixed on a GPU
     REPRISE_WORKERS      worker processes that gather batches (default 0)
+    REPRISE_COMPILE      1 compiles the model (torch.compile; needs a C++ compiler, pays off in long trainings)
 
 A fit that lasts longer than `CHECKPOINT_EVERY` leaves a checkpoint in the job's work folder at the end of an epoch and,
 after a kill, goes on from it as if nothing had happened: the order of the batches and torch's random numbers are part
@@ -46,6 +47,7 @@ class Table(Protocol):
 
 Batch = dict[str, Tensor]
 Objective = Callable[[nn.Module, Batch], Tensor]
+Undecayed = Callable[[str, nn.Parameter], bool]
 
 
 class ArrayBatches(Dataset[Batch]):
@@ -110,9 +112,18 @@ def _share(batch: np.ndarray, device: int, devices: int) -> np.ndarray:
 class _Fit(pl.LightningModule):
     """The Lightning side of `fit`: holds the model and the objective, knows the optimiser."""
 
-    def __init__(self, model: nn.Module, objective: Objective, recipe: Recipe, rows: BatchRows, warmup: float) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        objective: Objective,
+        recipe: Recipe,
+        rows: BatchRows,
+        warmup: float,
+        undecayed: Undecayed | None,
+    ) -> None:
         super().__init__()
         self.model, self.objective, self.recipe, self.rows, self.warmup = model, objective, recipe, rows, warmup
+        self.undecayed = undecayed
         self.curve: list[float] = []
         self._sum, self._count, self._logged = torch.zeros(()), 0, time.monotonic()
 
@@ -178,7 +189,11 @@ class _Fit(pl.LightningModule):
         weights = [p for p in self.parameters() if p.requires_grad]
         # In mixed precision Lightning refuses to clip for fused optimisers.
         fused = self.trainer.gradient_clip_val is None or self.trainer.precision == "32-true"
-        optimizer = torch.optim.Adam(weights, recipe.lr, weight_decay=recipe.weight_decay, fused=fused)
+        kind: type[torch.optim.Adam] = torch.optim.Adam
+        groups: list[dict[str, Any]] = [{"params": weights}]
+        if self.undecayed is not None:
+            kind, groups = torch.optim.AdamW, _parted(self, self.undecayed)
+        optimizer = kind(groups, recipe.lr, weight_decay=recipe.weight_decay, fused=fused)
         if recipe.schedule == "one_cycle":
             steps = len(self.rows) * recipe.epochs
             # torch divides by zero where the rate rises for exactly one step
@@ -193,6 +208,15 @@ class _Fit(pl.LightningModule):
             plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.1, patience=15)
             return [optimizer], [{"scheduler": plateau, "monitor": "val_loss"}]
         return optimizer
+
+
+def _parted(module: nn.Module, undecayed: Undecayed) -> list[dict[str, Any]]:
+    """The trained weights in two groups, those that decay first."""
+    groups: list[dict[str, Any]] = [{"params": []}, {"params": [], "weight_decay": 0.0}]
+    for name, weight in module.named_parameters():
+        if weight.requires_grad:
+            groups[undecayed(name, weight)]["params"].append(weight)
+    return [group for group in groups if group["params"]]
 
 
 class _LastEpoch(Checkpoint):
@@ -231,6 +255,7 @@ def fit(
     patience: int | None = None,
     clip_norm: float | None = None,
     warmup: float = 0.3,
+    undecayed: Undecayed | None = None,
 ) -> list[float]:
     """Train `model` in place and return the mean training loss of each epoch.
 
@@ -244,6 +269,8 @@ def fit(
         patience: stop after so many epochs without a better validation loss.
         clip_norm: greatest norm of the gradient of all parameters together.
         warmup: share of the steps in which the `one_cycle` rate rises.
+        undecayed: (name, weight) -> whether that weight is spared; given, the optimiser is AdamW (decay outside of the
+            gradient) in the place of Adam.
     """
     if validation is None and (recipe.schedule == "plateau" or patience):
         raise ValueError("the plateau schedule and early stopping need validation data")
@@ -258,7 +285,7 @@ def fit(
     if validation is not None:
         order = [np.arange(k, min(k + 512, len(validation["y"]))) for k in range(0, len(validation["y"]), 512)]
         held_out = DataLoader(ArrayBatches(validation), sampler=order, batch_size=None, num_workers=workers)
-    module = _Fit(model, objective, recipe, rows, warmup)
+    module = _Fit(model, objective, recipe, rows, warmup, undecayed)
     callbacks: list[Callback] = [EarlyStopping("val_loss", patience=patience)] if patience else []
     folder = jobs.workdir()
     if folder:
@@ -296,11 +323,14 @@ def fit(
             log_every_n_steps=10**9,
             use_distributed_sampler=False,
         )
+        if os.environ.get("REPRISE_COMPILE") == "1":
+            model.compile()  # in place: its class and the names of its weights stay
         last = _checkpoint(folder, seed) if folder else None
         if validation is None:
             module.validation_step = None  # type: ignore[assignment]  # else Lightning warns of a missing loader
         trainer.fit(module, loader, held_out, ckpt_path=str(last) if last and last.exists() else None)
     if trainer.interrupted:
         raise KeyboardInterrupt
+    model._compiled_call_impl = None  # what was compiled for training does not follow the model elsewhere
     model.cpu().eval()
     return module.curve

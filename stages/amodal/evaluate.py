@@ -5,7 +5,7 @@ from pathlib import Path
 from reprise import params, results
 from reprise.amodal import examples
 from reprise.amodal.evaluate import evaluate, predictions
-from reprise.amodal.params import dataset_argument, load
+from reprise.amodal.params import load
 from reprise.errors import run_stage
 
 SHOWN = ("savos", "per_frame", "completion")  # in the pictures
@@ -13,7 +13,7 @@ SHOWN = ("savos", "per_frame", "completion")  # in the pictures
 
 def main() -> None:
     block, seed = load(), params.load_common().seed
-    dataset = dataset_argument(block)
+    dataset = params.dataset_argument(block.tasks)
     folder = Path("data/prepared", dataset)
     runs = predictions(block, Path("data/results/amodal", dataset, "predictions"), folder)
     rows = evaluate(folder, runs, block.evaluation, seed)

@@ -3,9 +3,9 @@
 import shutil
 from pathlib import Path
 
-from reprise import jobs
+from reprise import jobs, params
 from reprise.amodal import plan
-from reprise.amodal.params import dataset_argument, load
+from reprise.amodal.params import load
 from reprise.amodal.tracks import visible_digest
 from reprise.data.arrays import aside, open_prepared, sha256
 from reprise.errors import run_stage
@@ -13,7 +13,7 @@ from reprise.errors import run_stage
 
 def main() -> None:
     block = load()
-    dataset = dataset_argument(block)
+    dataset = params.dataset_argument(block.tasks)
     source, models = Path("data/prepared", dataset), Path("data/models/amodal", dataset)
     data = open_prepared(source)
     splits = [name for name in ("test", "unseen") if name in data.card["splits"]]

@@ -6,7 +6,7 @@ from safetensors.numpy import save_file
 
 from reprise import jobs, params
 from reprise.amodal import plan
-from reprise.amodal.params import dataset_argument, load
+from reprise.amodal.params import load
 from reprise.amodal.tracks import visible_digest
 from reprise.data.arrays import aside, open_prepared
 from reprise.errors import UserError, run_stage
@@ -16,7 +16,7 @@ EVERYWHERE = "every frame"  # has a full mask, what a card says where it is not 
 
 def main() -> None:
     block, seed = load(), params.load_common().seed
-    dataset = dataset_argument(block)
+    dataset = params.dataset_argument(block.tasks)
     source, task = Path("data/prepared", dataset), block.tasks[dataset]
     data = open_prepared(source)
     shared = {
@@ -34,7 +34,7 @@ def main() -> None:
     # Supervised baselines alone depend on the hidden truth: changing it retrains nothing else.
     todo = [
         {"method": run.method, "seed": run.seed, "steps": task.steps, "batch_size": task.batch_size, **shared}
-        | ({"truth": data.digest} if run.method in hidden else {})
+        | ({"batch_size": task.supervised_batch_size, "truth": data.digest} if run.method in hidden else {})
         for run in runs
     ]
     labels = [f"{dataset} {run.label}" for run in runs]

@@ -5,14 +5,14 @@ from pathlib import Path
 from reprise import jobs, params, results
 from reprise.assay import plan
 from reprise.assay.evaluate import Labels, Logits, Row, classes, evaluate
-from reprise.assay.params import dataset_argument, load
+from reprise.assay.params import load
 from reprise.errors import run_stage
 from reprise.seeding import derive
 
 
 def main() -> None:
     block, seed = load(), params.load_common().seed
-    dataset = dataset_argument(block)
+    dataset = params.dataset_argument(block.tasks)
     settings = block.evaluation
     labels = Labels(Path("data/prepared", dataset), seed, settings.max_images, settings.attacked)
     folder = Path("data/results/assay", dataset)

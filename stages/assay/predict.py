@@ -5,7 +5,7 @@ from pathlib import Path
 
 from reprise import architectures, jobs, params
 from reprise.assay import plan
-from reprise.assay.params import dataset_argument, load
+from reprise.assay.params import load
 from reprise.assay.tasks import Task
 from reprise.data.arrays import aside, sha256
 from reprise.errors import run_stage
@@ -13,7 +13,7 @@ from reprise.errors import run_stage
 
 def main() -> None:
     block, seed = load(), params.load_common().seed
-    dataset = dataset_argument(block)
+    dataset = params.dataset_argument(block.tasks)
     task, source = block.tasks[dataset], Path("data/prepared", dataset)
     models = Path("data/models/assay", dataset)
     groups = plan.groups(block, dataset)

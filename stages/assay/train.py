@@ -6,7 +6,7 @@ from safetensors.numpy import save_file
 
 from reprise import architectures, jobs, params
 from reprise.assay import plan
-from reprise.assay.params import dataset_argument, load
+from reprise.assay.params import load
 from reprise.assay.plan import Run
 from reprise.assay.tasks import Task, check_domains
 from reprise.data.arrays import aside, sha256
@@ -15,7 +15,7 @@ from reprise.errors import run_stage
 
 def main() -> None:
     block, seed = load(), params.load_common().seed
-    dataset = dataset_argument(block)
+    dataset = params.dataset_argument(block.tasks)
     task, source = block.tasks[dataset], Path("data/prepared", dataset)
     data = Task(source)
     check_domains(data, task.train, ("train", "val", "test"))

@@ -3,15 +3,15 @@
 import json
 from pathlib import Path
 
-from reprise import results
+from reprise import params, results
 from reprise.errors import run_stage
 from reprise.fairness import evaluate, plan
-from reprise.fairness.params import dataset_argument, load
+from reprise.fairness.params import load
 
 
 def main() -> None:
     block = load()
-    dataset = dataset_argument(block)
+    dataset = params.dataset_argument(block.tasks)
     task = block.tasks[dataset]
     folder = Path("data/results/fairness", dataset)
     fits = json.loads(Path("data/models/fairness", dataset, "merge.json").read_text())

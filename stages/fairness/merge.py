@@ -4,15 +4,15 @@ from pathlib import Path
 
 import numpy as np
 
-from reprise import results
+from reprise import params, results
 from reprise.errors import run_stage
 from reprise.fairness import fits
-from reprise.fairness.params import dataset_argument, load
+from reprise.fairness.params import load
 
 
 def main() -> None:
     block = load()
-    dataset = dataset_argument(block)
+    dataset = params.dataset_argument(block.tasks)
     task = block.tasks[dataset]
     folder = Path("data/results/fairness", dataset, "predictions/val")
     found = {}

@@ -9,12 +9,12 @@ from reprise import jobs, params
 from reprise.data.arrays import aside, open_prepared, sha256
 from reprise.errors import run_stage
 from reprise.fairness import plan
-from reprise.fairness.params import dataset_argument, load
+from reprise.fairness.params import load
 
 
 def main() -> None:
     block, seed = load(), params.load_common().seed
-    dataset = dataset_argument(block)
+    dataset = params.dataset_argument(block.tasks)
     task, source = block.tasks[dataset], Path("data/prepared", dataset)
     data = open_prepared(source)
     models = Path("data/models/fairness", dataset)

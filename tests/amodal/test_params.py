@@ -2,14 +2,13 @@
 
 import copy
 import json
-import sys
 from pathlib import Path
 
 import pytest
 
 from reprise import params as files
 from reprise.amodal.completion import UNet
-from reprise.amodal.params import dataset_argument, load
+from reprise.amodal.params import load
 from reprise.amodal.predictor import predictor_of
 from reprise.errors import UserError
 from reprise.params import ParamsError
@@ -161,22 +160,7 @@ def test_gradients_may_go_unclipped(edited):
 
 def test_data_sets_must_be_prepared(content, tmp_path):
     less = copy.deepcopy(content)
-    less["common"]["datasets"] = [name for name in less["common"]["datasets"] if name != "chewgum"]
+    less["common"]["generated"].remove("chewgum")
     file = tmp_path / "params.yaml"
     file.write_text(json.dumps(less))
-    known = less["common"]["datasets"]
-    assert message(str(file)) == (
-        f"amodal needs the data set chewgum, which common.datasets {known} lacks: name it there too"
-    )
-
-
-@pytest.mark.parametrize(
-    ("arguments", "got"), [([], "none"), (["letters"], "letters"), (["chewgum", "movi"], "chewgum movi")]
-)
-def test_the_argument_of_a_stage(monkeypatch, arguments, got):
-    block = load(str(SHIPPED[0]))
-    monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
-    with pytest.raises(ParamsError, match=f"^expected one data set of chewgum, [a-z_, ]+; got {got}$"):
-        dataset_argument(block)
-    monkeypatch.setattr(sys, "argv", ["train.py", "movi"])  # also of a task that is not in use
-    assert dataset_argument(block) == "movi"
+    assert message(str(file)).startswith("amodal needs the data set chewgum, which neither common.fetched [")

@@ -293,18 +293,3 @@ def test_weights_that_cannot_be_had(timm):
         UserError, match=r"ImageNet weights of .* cannot be had \(no route to host\): check the network"
     ):
         architectures.pretrained(TIMM[0])
-
-
-# ---------------------------------------------------------------- device
-
-
-@pytest.mark.parametrize(
-    ("wanted", "there", "expected"),
-    [(None, True, "cuda"), (None, False, "cpu"), ("cpu", True, "cpu"), ("gpu", True, "cuda"), ("gpu", False, "cpu")],
-)
-def test_device(monkeypatch, wanted, there, expected):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
-    monkeypatch.delenv("REPRISE_ACCELERATOR", raising=False)
-    if wanted:
-        monkeypatch.setenv("REPRISE_ACCELERATOR", wanted)
-    assert architectures.device() == torch.device(expected)

@@ -2,14 +2,13 @@
 
 import copy
 import json
-import sys
 from pathlib import Path
 from typing import get_args
 
 import pytest
 
 from reprise import params as files
-from reprise.assay.params import dataset_argument, load
+from reprise.assay.params import load
 from reprise.errors import UserError
 from reprise.params import ParamsError
 
@@ -301,15 +300,14 @@ def test_strategies_for_any_of_the_architectures(content, edited):
 
 
 def test_data_sets_must_be_prepared(content, edited, tmp_path):
-    known = content["common"]["datasets"]
-    expected = f"assay needs the data set imagenet, which common.datasets {known} lacks: name it there too"
-    assert message(edited("upstream", "dataset", value="imagenet")) == expected
+    expected = "assay needs the data set imagenet, which neither common.fetched ["
+    assert message(edited("upstream", "dataset", value="imagenet")).startswith(expected)
 
     less = copy.deepcopy(content)
-    less["common"]["datasets"] = [name for name in known if name != "colored"]
+    less["common"]["fetched"].remove("colored")
     file = tmp_path / "less.yaml"
     file.write_text(json.dumps(less))
-    assert message(str(file)).startswith("assay needs the data set colored, which common.datasets ")
+    assert message(str(file)).startswith("assay needs the data set colored, which neither common.fetched [")
 
 
 def test_a_task_not_in_use_may_stand_in_the_file(content, edited):
@@ -324,19 +322,6 @@ def test_missing_block(content, tmp_path):
     file = tmp_path / "params.yaml"
     file.write_text(json.dumps({"common": content["common"]}))
     assert message(str(file)).startswith("assay is missing")
-
-
-@pytest.mark.parametrize(
-    ("arguments", "got"), [([], "none"), (["letters"], "letters"), (["digits", "pacs"], "digits pacs")]
-)
-def test_the_argument_of_a_stage(monkeypatch, arguments, got):
-    block = load(str(SHIPPED[0]))
-    monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
-    with pytest.raises(ParamsError, match=f"^expected one data set of digits, colored, [a-z0-9_, ]+; got {got}$"):
-        dataset_argument(block)
-    for name in ("colored", "pacs"):  # also of a task that is not in use
-        monkeypatch.setattr(sys, "argv", ["train.py", name])
-        assert dataset_argument(block) == name
 
 
 def test_the_names_that_parameters_may_hold_are_those_of_the_registries() -> None:

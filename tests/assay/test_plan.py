@@ -75,12 +75,12 @@ def arms(block, dataset):
 
 
 def test_counts_at_laptop_scale():
-    """4 models x 6 domains x 2 regimes x 2 strategies x 2 augmenters; 12 methods x 2 draws x (1 + 3) pools.
+    """4 models (2 on colored) x 6 domains x 2 regimes x 2 strategies x 2 augmenters; 12 methods x 2 draws x 4 pools.
 
     One model in 6 domains for LP-FT; 7 methods x 2 seeds for the planted cue.
     """
     assert arms(LAPTOP, "digits") == {"sweep": 192, "strategies": 6, "invariance": 96}
-    assert arms(LAPTOP, "colored") == {"sweep": 32, "strategies": 1, "planted_cue": 14}
+    assert arms(LAPTOP, "colored") == {"sweep": 16, "strategies": 1, "planted_cue": 14}
 
 
 @cache
@@ -383,3 +383,15 @@ def test_the_plan_as_a_table(tmp_path):
     for row, run in zip(rows, found, strict=True):
         expected = {key: "" if value is None else str(value) for key, value in dataclasses.asdict(run).items()}
         assert {key: value for key, value in row.items() if key != "run"} == expected
+
+
+def test_a_task_may_sweep_fewer_architectures():
+    """Its sweep and strategies use those alone; an architecture that is not pretrained is refused."""
+    content = LAPTOP.model_dump()
+    content["tasks"]["digits"]["architectures"] = ["assay.vit"]
+    few = Params.model_validate(content)
+    assert {run.model for run in plan.runs(few, "digits") if run.arm == "sweep"} == {"assay.vit"}
+    assert arms(few, "digits") == {"sweep": 48, "invariance": 96}  # the strategies' only architecture is not swept
+    content["tasks"]["digits"]["architectures"] = ["assay.mlp"]
+    with pytest.raises(ValueError, match=r"tasks\.digits\.architectures names \['assay\.mlp'\], which are not pretr"):
+        Params.model_validate(content)

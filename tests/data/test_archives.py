@@ -1,4 +1,4 @@
-"""`sources.extract`: whole archives come out whole; truncated and malicious ones leave one clear error and no file."""
+"""`extract` and `contents`: whole archives come out whole; truncated and malicious ones leave one clear error."""
 
 import io
 import stat
@@ -7,6 +7,7 @@ import zipfile
 
 import pytest
 
+from reprise.data.archives import contents, listing
 from reprise.data.sources import SourceError, extract
 
 CONTENT = {"images/a.bin": b"a" * 3000, "images/deep/b.bin": bytes(range(256)) * 400, "labels.txt": b"1\n"}
@@ -139,3 +140,27 @@ def test_neither_zip_nor_tar(tmp_path):
     (tmp_path / "data.zip").write_text("<html>quota exceeded</html>")
     with pytest.raises(SourceError, match="neither a zip nor a tar"):
         extract(tmp_path / "data.zip", tmp_path / "out")
+
+
+@pytest.mark.parametrize("suffix", MODES)
+def test_reading_without_unpacking(tmp_path, suffix):
+    archive = make_tar(tmp_path / f"data{suffix}", extra=[member("folder", tarfile.DIRTYPE)])
+    assert listing(archive) == list(CONTENT)
+    wanted = {"labels.txt", "images/deep/b.bin", "none"}
+    assert list(contents(archive, wanted)) == [(name, data) for name, data in CONTENT.items() if name in wanted]
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.95])
+@pytest.mark.parametrize("suffix", [".tar.gz", ".tar.bz2", ".tar.xz"])
+def test_reading_a_truncated_one(tmp_path, suffix, share):
+    archive = make_tar(tmp_path / f"data{suffix}")
+    whole = archive.read_bytes()
+    archive.write_bytes(whole[: int(share * len(whole))])
+    for read in (listing, lambda path: list(contents(path, CONTENT))):
+        with pytest.raises(SourceError, match=r"data\..* is truncated or damaged"):
+            read(archive)
+
+
+def test_reading_what_is_not_there(tmp_path):
+    with pytest.raises(SourceError, match=r"data\.tar is missing: run .*download@raw"):
+        listing(tmp_path / "raw/data.tar")

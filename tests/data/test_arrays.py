@@ -135,7 +135,7 @@ def test_only_plain_arrays(tmp_path, key, shape, dtype):
 
 
 def test_missing_data_set_names_the_command(tmp_path):
-    with pytest.raises(DataError, match=r"toy/card.json is missing: run `dvc repro prepare@toy`"):
+    with pytest.raises(DataError, match=r"toy/card.json is missing: run `dvc repro prepare@toy` \(`generate@toy` if"):
         open_prepared(tmp_path / "toy")
 
 
@@ -171,7 +171,9 @@ def test_damage_names_the_command(tmp_path, damage, message):
     damage(tmp_path / "toy")
     with pytest.raises(DataError, match=message) as caught:
         open_prepared(tmp_path / "toy")
-    assert "`dvc repro -f -s prepare@toy`" in str(caught.value)
+    assert str(caught.value).endswith(
+        "run `dvc repro -f -s prepare@toy` (`generate@toy` if it is a generated data set)"
+    )
     assert "\n" not in str(caught.value)
 
 
@@ -196,3 +198,11 @@ def test_moved_folder_still_opens(tmp_path):
     toy(tmp_path / "toy")
     shutil.move(tmp_path / "toy", tmp_path / "elsewhere")
     assert open_prepared(tmp_path / "elsewhere").name == "toy"
+
+
+def test_ranges_follow_one_another():
+    assert arrays.ranges({"a/train": 3, "a/test": 2, "b/test": 5}) == {
+        "a/train": (0, 3),
+        "a/test": (3, 5),
+        "b/test": (5, 10),
+    }

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 from scipy.spatial import ConvexHull
 
-from reprise.data import chewgum, sources
+from reprise.data import chewgum
 from reprise.data.arrays import open_prepared
 from reprise.data.chewgum import CENTRE, HEIGHT, PERIOD, REACH, WIDTH, Options
 from reprise.data.videos import OTHER
@@ -18,8 +18,6 @@ CORNERS = [(x, y) for x in (20, 36) for y in (17, 33)]
 
 def prepared(folder, name, seed=5, **changes):
     options = Options(**{"n_train": 6, "n_test": 4, "frames": 7, **changes})
-    if not (folder / name).exists():
-        sources.fetch(name, folder / name)
     out = folder / f"{name}.{seed}.{'.'.join(str(value) for value in options.model_dump().values())}"
     getattr(chewgum, name)(folder / name, out, options, seed=seed)
     return open_prepared(out)
@@ -237,7 +235,7 @@ def test_format(tmp_path, name):
     assert data.card["splits"] == {"train": [0, 21], "test": [21, 49]}  # 3 videos with two tracks, 4 with one
     assert data.card["flow_source"] == "exact"
     assert data.card["beside"] == ["amodal", "tracks", "videos"]
-    assert {"licence", "citation", "sources"} <= data.card.keys()
+    assert {"licence", "citation"} <= data.card.keys() and data.card["sources"] == {}
     assert data.arrays["frames"].shape == (49, 3, HEIGHT, WIDTH)
     tracks, owner = data.arrays["tracks"], data.arrays["owner"]
     np.testing.assert_array_equal(tracks[:, 0], [0, 0, 1, 1, 2, 2, 3, 4, 5, 6])

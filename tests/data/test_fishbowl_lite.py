@@ -5,7 +5,7 @@ import pytest
 from pydantic import ValidationError
 from scipy import ndimage
 
-from reprise.data import fishbowl_lite, sources
+from reprise.data import fishbowl_lite
 from reprise.data.arrays import open_prepared
 from reprise.data.fishbowl_lite import HEIGHT, REACH, SEEN, UNSEEN, WIDTH, Options, draw_scene, render, tracks_of
 from reprise.data.videos import OTHER
@@ -15,7 +15,6 @@ SIZES = {"n_train": 5, "n_test": 4, "n_adapt": 3, "n_unseen": 2, "frames": 8}
 
 
 def prepared(folder, seed=5, **changes):
-    sources.fetch("fishbowl_lite", folder / "raw")
     out = folder / f"prepared{seed}"
     fishbowl_lite.prepare(folder / "raw", out, Options(**{**SIZES, **changes}), seed=seed)
     return open_prepared(out)

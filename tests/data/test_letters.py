@@ -5,17 +5,14 @@ import json
 import numpy as np
 import pytest
 
-from reprise.data import arrays, digits, glyphs, sources
+from reprise.data import arrays, digits, glyphs
 from reprise.data.arrays import open_prepared
 from reprise.data.digits import Options
 from reprise.seeding import derive
 
 
 def prepared(folder, *, n=120, seed=5):
-    raw = folder.with_name(f"{folder.name}.raw")
-    if not raw.exists():
-        sources.fetch("letters", raw)
-    digits.letters(raw, folder, Options(n=n), seed=seed)
+    digits.letters(folder.with_name("no-raw"), folder, Options(n=n), seed=seed)
     return open_prepared(folder)
 
 

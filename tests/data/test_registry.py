@@ -38,19 +38,32 @@ def test_import_is_cheap():
     assert done.stdout.strip() == "[]"
 
 
-def stage(folder, script):
-    return subprocess.run(
-        [sys.executable, STAGES / script, "loanapp"], cwd=folder, capture_output=True, text=True, check=False
-    )
+def stage(folder, script, name="loanapp"):
+    command = [sys.executable, STAGES / script, name]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
 def test_stages(tmp_path):
-    (tmp_path / "params.yaml").write_text("common: {seed: 0, datasets: [loanapp]}\ndata:\n  loanapp: {}\n")
+    common = "common: {seed: 0, fetched: [loanapp], generated: []}\n"
+    (tmp_path / "params.yaml").write_text(f"{common}data:\n  loanapp: {{}}\n")
     for script in ("download.py", "prepare.py"):
         done = stage(tmp_path, script)
         assert (done.returncode, done.stderr) == (0, "")
     assert open_prepared(tmp_path / "data/prepared/loanapp").arrays["x"].shape == (1989, 51)
-    (tmp_path / "params.yaml").write_text("common: {seed: 0, datasets: [loanapp]}\ndata:\n  loanapp: {size: 1}\n")
+    (tmp_path / "params.yaml").write_text(f"{common}data:\n  loanapp: {{size: 1}}\n")
     done = stage(tmp_path, "prepare.py")
     assert done.returncode == 1
     assert "data.loanapp.size is not a parameter" in done.stderr
+
+
+def test_a_generated_data_set_needs_no_raw_files(tmp_path):
+    common = "common: {seed: 0, fetched: [], generated: [letters]}\n"
+    (tmp_path / "params.yaml").write_text(f"{common}data:\n  letters: {{n: 100}}\n")
+    done = stage(tmp_path, "download.py", "letters")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("error: letters is generated: `python stages/prepare.py letters` makes it")
+    assert not (tmp_path / "data").exists()
+    done = stage(tmp_path, "prepare.py", "letters")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [path.name for path in (tmp_path / "data").iterdir()] == ["prepared"]
+    assert open_prepared(tmp_path / "data/prepared/letters").card["sources"] == {}

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from reprise.data.arrays import DataError
-from reprise.data.restricted_pickle import load
+from reprise.data.restricted_pickle import load, loads
+from samples_circuits import python2_pickle
 
 PLAIN = {
     "text": ["ä", b"\x00\xff", bytearray(b"x")],
@@ -86,3 +87,17 @@ def test_damaged(tmp_path, content):
 def test_missing(tmp_path):
     with pytest.raises(DataError, match="is missing"):
         load(tmp_path / "none.pkl")
+
+
+def test_python_2(tmp_path):
+    """Text and bytes are one there; arrays keep their values, whatever bytes those are."""
+    array = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    content = python2_pickle({b"data": array, b"labels": [1, 2], b"name": b"caf\xe9"})
+    assert b"numpy.core.multiarray" in content
+    loaded = loads(content, tmp_path / "batch", "latin1")
+    assert loaded["name"] == "caf\xe9" and loaded["labels"] == [1, 2]
+    np.testing.assert_array_equal(loaded["data"], array)
+    with pytest.raises(DataError, match="batch is damaged"):
+        loads(content[:50], tmp_path / "batch", "latin1")
+    with pytest.raises(DataError, match="mkdir is not allowed"):
+        loads(pickle.dumps(Evil(__import__("os").mkdir, "x"), 2), tmp_path / "batch", "latin1")

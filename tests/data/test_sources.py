@@ -129,9 +129,19 @@ def test_unknown_name_gets_a_suggestion():
 # the four kinds
 
 
-def test_generated():
-    fetch("faces", Path("data/raw/faces"))
-    assert "prepare.py faces" in Path("data/raw/faces/README").read_text()
+def test_generated_has_nothing_to_fetch(overlay):
+    expected = "faces is generated: `python stages/prepare.py faces` makes it, there is nothing to fetch"
+    assert refused("faces is generated", name="faces") == expected
+    overlay(local(TRAIN, "faces.csv"), name="faces")
+    assert refused("faces is generated", name="faces") == expected
+
+
+def test_card_of_a_generated_set_names_no_sources():
+    letters = load_table()["letters"]
+    facts = {"licence": letters.licence, "citation": letters.citation, "sources": {}}
+    assert provenance("letters", Path("data/raw/letters")) == facts
+    local(TRAIN, "data/raw/letters/README")  # left from before
+    assert provenance("letters", Path("data/raw/letters")) == facts
 
 
 def test_bundled():
@@ -356,8 +366,8 @@ def test_no_permission(overlay, monkeypatch):
 def test_file_in_the_place_of_the_folder():
     Path("data").mkdir()
     Path("data/raw").touch()
-    with pytest.raises(SourceError, match="cannot make the folder data/raw/faces"):
-        fetch("faces", Path("data/raw/faces"))
+    with pytest.raises(SourceError, match="cannot make the folder data/raw/loanapp"):
+        fetch("loanapp", Path("data/raw/loanapp"))
 
 
 def test_stage_prints_one_line_and_exits_with_1():

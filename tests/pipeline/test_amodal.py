@@ -23,8 +23,9 @@ KINS = {"height": 60, "width": 104, "flow": "flownet2", "clip": None, "max_train
 
 
 def only(folder: Path, runs: dict[str, dict[str, list[int]]]) -> None:
-    """This wing alone, with these runs on these data sets."""
-    edit(folder, "common", "datasets", value=list(runs))
+    """This wing alone, with these runs on these data sets, which are fetched."""
+    edit(folder, "common", "fetched", value=list(runs))
+    edit(folder, "common", "generated", value=[])
     edit(folder, "amodal", "datasets", value=list(runs))
     for name, methods in runs.items():
         edit(folder, "amodal", "tasks", name, "runs", value=methods)

@@ -87,7 +87,8 @@ def test_real_images_go_from_raw_to_report(tmp_path: Path, shared_data: Path) ->
     folder = clone(tmp_path / "clone")
     pacs_archive(shared_data, tmp_path / "files", per_class=30)
     overlay = numerals_files(shared_data, tmp_path / "files", n_train=400, n_test=200)
-    edit(folder, "common", "datasets", value=["letters", "pacs", "numerals"])
+    edit(folder, "common", "fetched", value=["pacs", "numerals"])
+    edit(folder, "common", "generated", value=["letters"])
     edit(folder, "assay", "datasets", value=["pacs", "numerals"])
     edit(folder, "data", "pacs", value={"image_size": 18, "domains": PACS_DOMAINS, "per_domain": None})
     digits = {"image_size": 16, "domains": ["mnist", "usps"], "max_train": None, "max_eval": None}

@@ -184,7 +184,8 @@ def overlay(path: Path, name: str, folder: Path) -> str:
 
 def report_on(folder: Path, *names: str, sources: str) -> None:
     """This paper alone on these data sets, from raw files to the pages."""
-    edit(folder, "common", "datasets", value=list(names))
+    edit(folder, "common", "fetched", value=list(names))
+    edit(folder, "common", "generated", value=[])
     edit(folder, "fairness", "datasets", value=list(names))
     run = run_in(folder)
     run("dvc", "repro", "fairness-report", REPRISE_SOURCES=sources)

@@ -43,7 +43,7 @@ PAGE = Page(
 )
 PARAMS = """\
 common:
-  datasets: [faces]  # fetched
+  generated: [faces]  # made
 data:
   faces:  # drawn
     n_train: 10  # how many

@@ -11,7 +11,6 @@ from reprise.amodal.measures import (
     OCCLUDED,
     SMALL,
     SUBSETS,
-    Measure,
     across,
     adapted_lead,
     ahead,
@@ -36,7 +35,6 @@ from reprise.amodal.measures import (
     worst_of_all,
 )
 from reprise.amodal.stories import (
-    Story,
     ablation_story,
     about,
     adaptation_story,
@@ -45,43 +43,15 @@ from reprise.amodal.stories import (
     subsets_story,
     temporal_story,
 )
-from reprise.claims import Claim
+from reprise.claims import Claim, Entries
 
 PAPER = "Self-supervised Amodal Video Object Segmentation"
 CHEWGUM, RADIAL, LITE = SMALL
 POSITIVE, NEGATIVE = 1e-9, -1e-9
 
 
-def _claim(
-    id: str,
-    statement: str,
-    where: str,
-    measured: str,
-    measure: Measure,
-    *,
-    low: float | None = None,
-    high: float | None = None,
-    rule: str = "every seed",
-    headline: bool = False,
-    explanation: Story | None = None,
-) -> Claim:
-    return Claim(f"amodal.{id}", statement, where, None, measured, low, high, rule, measure, headline, explanation)  # type: ignore[arg-type]
-
-
-def _check(
-    id: str,
-    statement: str,
-    measured: str,
-    measure: Measure,
-    explanation: Story,
-    *,
-    low: float | None = None,
-    high: float | None = None,
-    rule: str = "every seed",
-) -> Claim:
-    where = f"spec check {id.split('-')[0].upper()}"
-    return _claim(id, statement, where, measured, measure, low=low, high=high, rule=rule, explanation=explanation)
-
+ENTRIES = Entries("amodal", rule="every seed")
+_claim, _check = ENTRIES.claim, ENTRIES.check
 
 LEAD = "SaVos minus the better of convex hull and PCNet-M"
 LEAST = "least over the data sets"

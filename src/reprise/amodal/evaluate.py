@@ -23,7 +23,7 @@ from reprise.amodal.metrics import LEVELS, ObjectFrames
 from reprise.amodal.params import Evaluation, Params
 from reprise.amodal.plan import COMPLETIONS, IMAGE
 from reprise.amodal.tracks import HIDDEN_TRUTH, Tracks, Truth
-from reprise.data.arrays import DataError, open_prepared
+from reprise.data.arrays import DataError, open_prepared, remedy
 from reprise.results import ResultsError, setting
 
 Row = dict[str, Any]
@@ -93,7 +93,7 @@ def evaluate(folder: Path, runs: Sequence[Prediction], settings: Evaluation, see
     if HIDDEN_TRUTH not in data.arrays:
         raise DataError(
             f"{folder} has no hidden truth ({HIDDEN_TRUTH}.npy), without which predictions cannot be judged: "
-            f"run `dvc repro -f -s prepare@{folder.name}`"
+            f"{remedy(folder)}"
         )
     for split in SPLITS:
         if split not in data.card["splits"]:

@@ -1,6 +1,5 @@
 """The `amodal` block of params.yaml."""
 
-import sys
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
@@ -74,6 +73,7 @@ class Task(Section):
 
     steps: Annotated[PositiveInt, Field(description="of the video networks")]
     batch_size: Annotated[PositiveInt, Field(description="clips")]
+    supervised_batch_size: Annotated[PositiveInt, Field(description="the same, of the supervised video network")]
     runs: Annotated[dict[Method, list[NonNegativeInt]], Field(description="methods and their seeds")]
 
     @model_validator(mode="after")
@@ -123,20 +123,7 @@ class Params(Section):
 
 
 def load(file: str = "params.yaml") -> Params:
-    """The validated block, checked against `common.datasets`."""
+    """The validated block, checked against the data sets of `common`."""
     block = params.load_block("amodal", model=Params, file=file)
-    known = params.load_common(file).datasets
-    for name in block.datasets:
-        if name not in known:
-            raise params.ParamsError(
-                f"{file}: amodal needs the data set {name}, which common.datasets {known} lacks: name it there too"
-            )
+    params.require_datasets("amodal", block.datasets, file)
     return block
-
-
-def dataset_argument(block: Params) -> str:
-    """The one argument of a stage script, checked against the tasks of the block."""
-    given = sys.argv[1:]
-    if len(given) != 1 or given[0] not in block.tasks:
-        raise params.ParamsError(f"expected one data set of {', '.join(block.tasks)}; got {' '.join(given) or 'none'}")
-    return given[0]

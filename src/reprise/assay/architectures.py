@@ -5,7 +5,6 @@ network, a vision transformer, an MLP-Mixer. At the larger scales the paper's ni
 timm, as `assay.timm/<name>`. Input is float images in [0, 1]; all meet `reprise.architectures.Classifier`.
 """
 
-import os
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any, ClassVar
@@ -15,6 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from reprise.devices import device
 from reprise.errors import UserError
 
 HALF = ((0.5,) * 3, (0.5,) * 3)  # mean and standard deviation that map [0, 1] to [-1, 1]
@@ -263,12 +263,6 @@ def as_input(x: Tensor) -> Float[Tensor, "n c h w"]:
 def state(module: nn.Module) -> dict[str, np.ndarray]:
     """The weights of a module as arrays."""
     return {name: value.detach().cpu().contiguous().numpy() for name, value in module.state_dict().items()}
-
-
-def device() -> torch.device:
-    """Where networks are applied: the GPU if there is one, unless REPRISE_ACCELERATOR says otherwise."""
-    wanted = os.environ.get("REPRISE_ACCELERATOR", "auto")
-    return torch.device("cuda" if torch.cuda.is_available() and wanted in ("auto", "gpu", "cuda") else "cpu")
 
 
 def logits_of(network: Any, x: np.ndarray | Tensor, batch: int = 256) -> Float[np.ndarray, "n classes"]:

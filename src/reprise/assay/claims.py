@@ -5,15 +5,12 @@ margin of the specification, and a 95 % bootstrap interval over networks decides
 set on two pilots of the specification for the measured value itself. They are code, so that no run can move them.
 """
 
-from collections.abc import Callable
+from functools import partial
 from typing import Any
-
-import pandas as pd
 
 from reprise.assay.measures import (
     CORRUPTED,
     ID_METRICS,
-    Measure,
     apart,
     augmentation,
     augmentation_by_regime,
@@ -43,36 +40,15 @@ from reprise.assay.stories import (
     strategies_story,
     transfer_story,
 )
-from reprise.claims import Claim
+from reprise.claims import Claim, Entries
 
 PAPER = "Assaying Out-Of-Distribution Generalization in Transfer Learning"
 POSITIVE = 1e-9
 
 
-def _claim(
-    id: str,
-    statement: str,
-    where: str,
-    measured: str,
-    measure: Measure,
-    *,
-    low: float | None = None,
-    high: float | None = None,
-    rule: str = "interval",
-    headline: bool = False,
-    explanation: Callable[[pd.DataFrame], str] | None = None,
-) -> Claim:
-    return Claim(f"assay.{id}", statement, where, None, measured, low, high, rule, measure, headline, explanation)  # type: ignore[arg-type]
-
-
-def _check(id: str, statement: str, measured: str, measure: Measure, **bounds: float | None) -> Claim:
-    number = id.split("-")[0].upper()
-    return _claim(id, statement, f"spec check {number}", measured, measure, rule="as measured", **bounds)  # type: ignore[arg-type]
-
-
-def _cue(id: str, statement: str, measured: str, measure: Measure, **bounds: float | None) -> Claim:
-    return _claim(id, statement, "spec check A18", measured, measure, rule="every seed", **bounds)  # type: ignore[arg-type]
-
+ENTRIES = Entries("assay", rule="interval")
+_claim, _cue = ENTRIES.claim, partial(ENTRIES.check, rule="every seed")
+_check = partial(ENTRIES.check, rule="as measured")
 
 REGRET = {rule: ("selection", "regret", {"rule": rule}) for rule in ("random", "id_val", "heldout_ood")}
 MAE = {name: ("estimators", "mae", {"estimator": name}) for name in ("doc", "unchanged")}

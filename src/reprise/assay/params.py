@@ -1,6 +1,5 @@
 """Parameters of the out-of-distribution assay: the `assay` block of params.yaml."""
 
-import sys
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
@@ -95,6 +94,7 @@ class Task(Section):
     train: Names
     test: Names
     crop: Annotated[int | None, Field(ge=16, description="side of random crops with flips; null: neither")]
+    architectures: Annotated[Names | None, Field(description="of the sweep; null: all of the block's")]
     pool: Annotated[list[str], Field(description="domains of the invariance arm; none: no such arm")]
     held_out: list[str]
     planted_cue: PlantedCue | None
@@ -172,6 +172,7 @@ class Params(Section):
         if "erm" not in self.invariance.methods:
             raise ValueError("invariance.methods must hold erm, which the others are compared with")
         arms = {"strategies": self.strategies.architectures, "invariance": self.invariance.architectures}
+        arms |= {f"tasks.{name}": task.architectures or [] for name, task in self.tasks.items()}
         for arm, named in arms.items():
             if strange := sorted(set(named) - set(self.architectures)):
                 raise ValueError(f"{arm}.architectures names {strange}, which are not pretrained: not in architectures")
@@ -190,20 +191,7 @@ class Params(Section):
 
 
 def load(file: str = "params.yaml") -> Params:
-    """The validated block, checked against `common.datasets`."""
+    """The validated block, checked against the data sets of `common`."""
     block = params.load_block("assay", model=Params, file=file)
-    known = params.load_common(file).datasets
-    for name in [*block.datasets, block.upstream.dataset]:
-        if name not in known:
-            raise params.ParamsError(
-                f"{file}: assay needs the data set {name}, which common.datasets {known} lacks: name it there too"
-            )
+    params.require_datasets("assay", [*block.datasets, block.upstream.dataset], file)
     return block
-
-
-def dataset_argument(block: Params) -> str:
-    """The one argument of a stage script, checked against the tasks of the block."""
-    given = sys.argv[1:]
-    if len(given) != 1 or given[0] not in block.tasks:
-        raise params.ParamsError(f"expected one data set of {', '.join(block.tasks)}; got {' '.join(given) or 'none'}")
-    return given[0]

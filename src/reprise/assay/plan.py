@@ -102,7 +102,8 @@ def runs(params: Params, dataset: str) -> list[Run]:
 
 def _sweep(params: Params, dataset: str) -> Iterator[Run]:
     task, grid = params.tasks[dataset], params.sweep
-    cells = product(params.seeds, task.train, params.architectures, grid.regimes, grid.finetune, grid.augment)
+    models = task.architectures or params.architectures
+    cells = product(params.seeds, task.train, models, grid.regimes, grid.finetune, grid.augment)
     for seed, domain, model, regime, finetune, augment in cells:
         for lr, length in product(grid.lr[finetune], grid.lengths):
             yield Run(
@@ -115,7 +116,10 @@ def _strategies(params: Params, dataset: str) -> Iterator[Run]:
     task, grid = params.tasks[dataset], params.sweep
     if "lp_ft" not in params.strategies.names:
         return
-    for seed, domain, model in product(params.seeds, task.train, params.strategies.architectures):
+    models = [
+        model for model in params.strategies.architectures if model in (task.architectures or params.architectures)
+    ]
+    for seed, domain, model in product(params.seeds, task.train, models):
         yield Run(
             dataset, "strategies", domain, model, grid.regimes[0], "lp_ft", grid.augment[0], "erm", grid.lr["full"][0],
             grid.lengths[0], grid.batch_size, task.crop, 0, seed,

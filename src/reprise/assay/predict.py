@@ -22,12 +22,13 @@ from safetensors.numpy import load_file
 from torch import Tensor
 
 from reprise import architectures, jobs
-from reprise.assay.architectures import as_input, device, features_of, logits_of
+from reprise.assay.architectures import as_input, features_of, logits_of
 from reprise.assay.attacks import Attack, perturb
 from reprise.assay.corruptions import corrupt, image_seeds
 from reprise.assay.plan import Run
 from reprise.assay.planted import GRAYSCALE, reduced
 from reprise.assay.tasks import Split, Task
+from reprise.devices import device
 from reprise.errors import UserError
 from reprise.seeding import derive
 

@@ -11,8 +11,9 @@ import numpy as np
 import torch
 
 from reprise import architectures
-from reprise.assay.architectures import as_input, device, logits_of, pretrained, state
+from reprise.assay.architectures import as_input, logits_of, pretrained, state
 from reprise.assay.tasks import Task
+from reprise.devices import device
 from reprise.params import Recipe
 from reprise.seeding import derive
 

@@ -69,7 +69,7 @@ def splice(text: str, source: str, papers: list[str]) -> str:
     """`text` with the blocks of `papers` taken from `source`, and with them of every data set only they use.
 
     A data set they share with another paper follows too; one that only other papers use stays as it is. Going to a
-    scale and back changes nothing. `common.datasets` keeps what the result uses, and gains what it lacks.
+    scale and back changes nothing. The lists of `common` keep what the result uses, and gain what they lack.
     """
     wanted = _used(source)
     for paper in papers:
@@ -82,7 +82,7 @@ def splice(text: str, source: str, papers: list[str]) -> str:
     described = YAML(typ="safe", pure=True).load(source)["data"]
     for name in [name for name in described if name not in elsewhere]:
         text = _replace(text, ("data", name), _block(source, ("data", name)))
-    return _with_datasets(text)
+    return _with_datasets(text, source)
 
 
 def _used(text: str) -> dict[str, list[str]]:
@@ -93,17 +93,27 @@ def _used(text: str) -> dict[str, list[str]]:
     return {n: [*block.get("datasets", []), *([upstream[n]] if upstream[n] else [])] for n, block in papers.items()}
 
 
-def _with_datasets(text: str) -> str:
+def _with_datasets(text: str, source: str) -> str:
+    """`text` with exactly the data sets that it uses in the lists of `common`; `source` names what `text` lacks."""
     used = list(dict.fromkeys(name for names in _used(text).values() for name in names))
-    tree = YAML(typ="safe", pure=True).load(text)
-    listed, described = tree["common"]["datasets"], list(tree["data"])
+    trees = [YAML(typ="safe", pure=True).load(written) for written in (text, source)]
+    generated = {name for tree in trees for name in tree["common"]["generated"]}
+    described = list(trees[0]["data"])
     # In the order of their blocks, so that going to a scale and back changes nothing.
-    wanted = sorted(used, key=lambda name: described.index(name) if name in described else len(described))
-    if wanted == listed:
-        return text
-    line = _block(text, ("common", "datasets"))
-    changed = re.sub(r"\[[^]]*\]", lambda _: f"[{', '.join(wanted)}]", line, count=1)
-    return _replace(text, ("common", "datasets"), changed)
+    used.sort(key=lambda name: described.index(name) if name in described else len(described))
+    wanted = {
+        "fetched": [name for name in used if name not in generated],
+        "generated": [name for name in used if name in generated],
+    }
+    for key, names in wanted.items():
+        if names != trees[0]["common"][key]:
+            text = _with_list(text, ("common", key), names)
+    return text
+
+
+def _with_list(text: str, path: tuple[str, ...], names: list[str]) -> str:
+    changed = re.sub(r"\[[^]]*\]", lambda _: f"[{', '.join(names)}]", _block(text, path), count=1)
+    return _replace(text, path, changed)
 
 
 def _replace(text: str, path: tuple[str, ...], block: str) -> str:

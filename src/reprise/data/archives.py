@@ -1,4 +1,4 @@
-"""Unpacking downloaded archives: whole ones come out whole, truncated and malicious ones leave one clear error."""
+"""Unpacking and reading archives: whole ones come out whole, truncated and malicious ones leave one clear error."""
 
 import gzip
 import lzma
@@ -7,6 +7,8 @@ import stat
 import tarfile
 import zipfile
 import zlib
+from collections.abc import Container, Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -34,6 +36,36 @@ def extract(archive: Path, out: Path) -> None:
             _extract_tar(archive, out)
         else:
             raise SourceError(f"{archive} is truncated, or neither a zip nor a tar: delete it and get it again")
+    except DAMAGED as failure:
+        raise SourceError(f"{archive} is truncated or damaged ({failure}): delete it and get it again") from failure
+
+
+def listing(archive: Path) -> list[str]:
+    """Names of the files in a tar, in its order. Raises SourceError as `contents` does."""
+    with _opened(archive) as bundle:
+        return [member.name for member in bundle if member.isfile()]
+
+
+def contents(archive: Path, wanted: Container[str]) -> Iterator[tuple[str, bytes]]:
+    """(name, content) of the wanted files of a tar, in its order, one at a time; nothing is unpacked.
+
+    Raises SourceError for an archive that is missing, truncated or damaged.
+    """
+    with _opened(archive) as bundle:
+        for member in bundle:
+            if member.isfile() and member.name in wanted:
+                yield member.name, bundle.extractfile(member).read()  # type: ignore[union-attr]  # a file has content
+
+
+@contextmanager
+def _opened(archive: Path) -> Iterator[tarfile.TarFile]:
+    try:
+        with tarfile.open(archive) as bundle:
+            yield bundle
+            while bundle.fileobj.read(1 << 20):
+                pass  # to the end, where the decompressor compares its checksum
+    except FileNotFoundError:
+        raise SourceError(f"{archive} is missing: run `dvc repro -f -s download@{archive.parent.name}`") from None
     except DAMAGED as failure:
         raise SourceError(f"{archive} is truncated or damaged ({failure}): delete it and get it again") from failure
 

@@ -10,6 +10,7 @@ uint8 (uint16 for many classes) (n, k) with `label_names`.
 """
 
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -149,6 +150,12 @@ def write(
         writer.finish(splits=splits, label_names=label_names, **extra)
 
 
+def ranges(sizes: Mapping[str, int]) -> dict[str, tuple[int, int]]:
+    """Row ranges of splits that follow one another."""
+    ends = [0, *itertools.accumulate(sizes.values())]
+    return dict(zip(sizes, itertools.pairwise(ends), strict=True))
+
+
 @dataclass(frozen=True)
 class Prepared:
     """A prepared data set: its card, its arrays as read-only memory maps, and one hash that stands for all of it."""
@@ -174,12 +181,12 @@ def open_prepared(folder: Path) -> Prepared:
     DataError, with the command that repairs it, for anything missing, truncated or inconsistent.
     """
     path = folder / CARD
-    again = f"run `dvc repro -f -s prepare@{folder.name}`"
+    again = remedy(folder)
     try:
         text = path.read_bytes()
         card = json.loads(text)
     except (FileNotFoundError, NotADirectoryError):
-        raise DataError(f"{path} is missing: run `dvc repro prepare@{folder.name}`") from None
+        raise DataError(f"{path} is missing: {remedy(folder, options='')}") from None
     except ValueError:
         raise DataError(f"{path} is not valid JSON: {again}") from None
     if problem := card_problem(card):
@@ -199,6 +206,11 @@ def open_prepared(folder: Path) -> Prepared:
             raise DataError(f"{folder / file} is longer than its array: {again}")
         arrays[file.removesuffix(".npy")] = array
     return Prepared(card["name"], card, arrays, hashlib.sha256(text).hexdigest())
+
+
+def remedy(folder: Path, options: str = "-f -s ") -> str:
+    """How to make `folder` again, for a message. Whether its data set is fetched or generated is not known here."""
+    return f"run `dvc repro {options}prepare@{folder.name}` (`generate@{folder.name}` if it is a generated data set)"
 
 
 def card_problem(card: Any) -> str | None:

@@ -104,8 +104,8 @@ def write_classes(
     )
 
 
-def base(raw: Path, n: int, seed: int) -> tuple[Gray, np.ndarray, dict[str, int]]:
-    """Strokes (n, 16, 16) in [0, 1], labels (n,) and the size of each split; rows are train, then val, then test."""
+def read(raw: Path) -> tuple[Float[np.ndarray, "1797 8 8"], np.ndarray]:
+    """Images in [0, 1], in steps of a sixteenth, and labels (1797,). Raises DataError for a missing or damaged file."""
     file = raw / "digits.csv.gz"
     try:
         with gzip.open(file) as stream:
@@ -116,7 +116,12 @@ def base(raw: Path, n: int, seed: int) -> tuple[Gray, np.ndarray, dict[str, int]
         ) from None
     if table.shape != (1797, 65):
         raise DataError(f"{file} holds {table.shape}, expected (1797, 65): run `dvc repro -f -s download@{raw.name}`")
-    labels = table[:, -1].astype(np.uint8)
+    return (table[:, :-1].reshape(-1, 8, 8) / 16.0).astype(np.float32), table[:, -1].astype(np.uint8)
+
+
+def base(raw: Path, n: int, seed: int) -> tuple[Gray, np.ndarray, dict[str, int]]:
+    """Strokes (n, 16, 16) in [0, 1], labels (n,) and the size of each split; rows are train, then val, then test."""
+    small, labels = read(raw)
     rng = np.random.default_rng(derive(seed, "digits", "split"))
     parts: dict[str, list[np.ndarray]] = {split: [] for split in SHARES}
     for label in range(10):
@@ -126,8 +131,7 @@ def base(raw: Path, n: int, seed: int) -> tuple[Gray, np.ndarray, dict[str, int]
             parts[split].append(rows)
     order = [rng.permutation(np.concatenate(rows)) for rows in parts.values()]
     rows = np.concatenate(order)
-    small = (table[rows, :-1].reshape(-1, 8, 8) / 16.0).astype(np.float32)
-    strokes = np.stack([_resized(image) for image in small])
+    strokes = np.stack([_resized(image) for image in small[rows]])
     return strokes, labels[rows], {split: len(part) for split, part in zip(SHARES, order, strict=True)}
 
 

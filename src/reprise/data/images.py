@@ -4,7 +4,7 @@ import io
 import os
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -35,9 +35,10 @@ class Images:
                 raise DataError(f"{self.archive} is truncated or damaged ({failure}): get it again") from failure
 
     def under(self, path: str) -> list[str]:
-        """All files below the folder `path`, in no order. Raises DataError if there are none."""
+        """All files below the folder `path` ("" is the top), in no order. Raises DataError if there are none."""
         if self._zip:
-            found = [name for name in self._zip.namelist() if name.startswith(f"{path}/") and not name.endswith("/")]
+            top = f"{path}/" if path else ""
+            found = [name for name in self._zip.namelist() if name.startswith(top) and not name.endswith("/")]
         else:
             found = [
                 Path(parent, name).relative_to(self.folder).as_posix()
@@ -53,12 +54,27 @@ class Images:
         """Decode one image as RGB. Raises DataError if it is missing, CorruptImage if corrupt. Safe in threads."""
         path = self.archive / name if self._zip else self.folder / name
         try:
-            content = self._zip.read(name) if self._zip else path.read_bytes()
-            return Image.open(io.BytesIO(content)).convert("RGB")
+            return decode(self._zip.read(name) if self._zip else path.read_bytes(), path)
         except (FileNotFoundError, KeyError):
             raise DataError(f"the image {path} is missing: unpack or download the images again") from None
-        except (OSError, SyntaxError, ValueError, zipfile.BadZipFile, zlib.error) as failure:
+        except (OSError, zipfile.BadZipFile, zlib.error) as failure:
             raise CorruptImage(f"the image {path} is corrupt ({failure}): get it again") from failure
+
+    def text(self, name: str) -> str:
+        """A text file beside the images. Raises DataError if it is missing or damaged."""
+        path = self.archive / name if self._zip else self.folder / name
+        try:
+            return (self._zip.read(name) if self._zip else path.read_bytes()).decode()
+        except (OSError, KeyError, UnicodeDecodeError, zipfile.BadZipFile, zlib.error) as failure:
+            raise DataError(f"{path} is missing or damaged ({failure}): unpack or download it again") from failure
+
+
+def decode(content: bytes, path: Path) -> Image.Image:
+    """The content of an image file as RGB. Raises CorruptImage, naming `path`."""
+    try:
+        return Image.open(io.BytesIO(content)).convert("RGB")
+    except (OSError, SyntaxError, ValueError) as failure:
+        raise CorruptImage(f"the image {path} is corrupt ({failure}): get it again") from failure
 
 
 def square(image: Image.Image, size: int) -> np.ndarray:
@@ -69,24 +85,31 @@ def square(image: Image.Image, size: int) -> np.ndarray:
     return np.asarray(cropped).transpose(2, 0, 1)
 
 
-def fill(x: np.ndarray, images: Images, names: Sequence[str], corrupt: set[str] | None = None) -> None:
-    """Fill x (n, 3, s, s) with the named images, decoding in threads (Pillow releases the GIL).
+def fill(
+    x: np.ndarray,
+    images: Images,
+    names: Sequence[str],
+    corrupt: set[str] | None = None,
+    fit: Callable[[Image.Image, int], np.ndarray] = square,
+) -> None:
+    """Fill x (n, 3, h, w) with the named images, decoding in threads (Pillow releases the GIL).
 
-    A corrupt image raises; where `corrupt` is given, its name is added there and its row left as it is.
+    `fit` makes an image of width w into a row; x (n, 1, h, w) takes the first channel, for images that are grey. A
+    corrupt image raises; where `corrupt` is given, its name is added there and its row left as it is.
     """
 
-    def decode(start: int) -> int:
+    def fill_from(start: int) -> int:
         part = names[start : start + CHUNK]
         for row, name in enumerate(part, start):
             try:
-                x[row] = square(images.read(name), x.shape[-1])
+                x[row] = fit(images.read(name), x.shape[-1])[: x.shape[1]]
             except CorruptImage:
                 if corrupt is None:
                     raise
                 corrupt.add(name)
         return len(part)
 
-    jobs = (delayed(decode)(start) for start in range(0, len(names), CHUNK))
+    jobs = (delayed(fill_from)(start) for start in range(0, len(names), CHUNK))
     with tqdm(total=len(names), unit="image", disable=None) as bar:
         for done in Parallel(n_jobs=-1, prefer="threads", return_as="generator")(jobs):
             bar.update(done)

@@ -4,6 +4,7 @@ An expression is an operator with arguments, digits or expressions: [MAX 2 9 [MI
 (the median, truncated to an integer) and SM (the sum modulo 10); the value, a digit, is the class.
 """
 
+import statistics
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -106,7 +107,7 @@ def value(symbols: Sequence[str]) -> int:
 
 def _applied(name: str, numbers: list[int]) -> int:
     if name == "MED":
-        return int(np.median(numbers))
+        return int(statistics.median(numbers))
     if name == "SM":
         return sum(numbers) % 10
     return min(numbers) if name == "MIN" else max(numbers)

@@ -9,12 +9,12 @@ question, each answered equally often with yes and with no:
     all cross are red      are all crosses red? (asked where there are any)
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 from pydantic import Field
 
 from reprise.data import arrays
@@ -40,7 +40,6 @@ BITMAPS = np.array(
 NOISE = 0.05
 
 Objects = Int[np.ndarray, "k 2"]  # colour and shape of each
-Question = tuple[list[str], bool]
 
 
 class Options(Section):
@@ -57,17 +56,18 @@ def prepare(raw: Path, out: Path, options: Options, *, seed: int) -> None:
     """
     random = np.random.default_rng(derive(seed, "nlvr_mini"))
     total = options.n_train + options.n_test
-    quota = {(kind, answer): total // 8 for kind in range(len(TYPES)) for answer in (False, True)}
+    quota = {(kind, yes): total // 8 for kind in range(len(TYPES)) for yes in (False, True)}
     found: list[tuple[np.ndarray, list[int], int, bool]] = []
     while quota:
         kind = int(random.integers(len(TYPES)))
         things = objects(random)
-        words, answer = QUESTIONS[TYPES[kind]](things, random)
-        if (kind, answer) in quota:
-            found.append((picture(things, random), [WORD[word] for word in words], kind, answer))
-            quota[kind, answer] -= 1
-            if not quota[kind, answer]:
-                del quota[kind, answer]
+        words = QUESTIONS[TYPES[kind]](things, random)
+        yes = bool(answer(things, words))
+        if (kind, yes) in quota:
+            found.append((picture(things, random), [WORD[word] for word in words], kind, yes))
+            quota[kind, yes] -= 1
+            if not quota[kind, yes]:
+                del quota[kind, yes]
     # The last ones are all of the kinds that fill up slowly: splits are drawn at random.
     order = random.permutation(total)
     x, text, kinds, answers = (np.array([row[k] for row in found])[order] for k in range(4))
@@ -104,33 +104,64 @@ def picture(things: Objects, random: np.random.Generator) -> Float[np.ndarray, "
     return image + NOISE * random.standard_normal(image.shape).astype(np.float32)
 
 
-def exists(things: Objects, random: np.random.Generator) -> Question:
+def things_of(picture: UInt8[np.ndarray, "3 16 16"]) -> Objects:
+    """What a prepared picture shows, in the order of the cells.
+
+    Exact: half the brightness, where a pixel would be mistaken, is ten standard deviations of the noise away. Raises
+    ValueError for a cell that holds something else.
+    """
+    cells = (picture > 127).reshape(3, CELLS, CELL, CELLS, CELL).transpose(1, 3, 0, 2, 4)  # row column colour y x
+    found = (cells[..., None, :, :] == (BITMAPS > 0)).all((-2, -1))  # row column colour shape
+    colours = cells.any((3, 4)).sum(2)
+    if (colours > 1).any() or (found.sum((2, 3)) != colours).any():
+        raise ValueError("a cell of the picture holds something that is no thing")
+    return np.argwhere(found)[:, 2:]
+
+
+def answer(things: Objects, words: Sequence[str]) -> bool | None:
+    """To a question about these things; None where it cannot be asked, about all of a shape that is not there.
+
+    Raises ValueError for words that are no question.
+    """
+    colours, shapes = things.T
+    match words:
+        case ["exists", colour, shape, "."]:
+            return bool(((colours == COLOURS.index(colour)) & (shapes == SHAPES.index(shape))).any())
+        case ["count", colour, "is", number]:
+            return bool((colours == COLOURS.index(colour)).sum() == int(number))
+        case ["more", one, "than", other]:
+            return bool((colours == COLOURS.index(one)).sum() > (colours == COLOURS.index(other)).sum())
+        case ["all", shape, "are", colour]:
+            of_shape = colours[shapes == SHAPES.index(shape)]
+            return bool((of_shape == COLOURS.index(colour)).all()) if len(of_shape) else None
+    raise ValueError(f"no question: {' '.join(words)}")
+
+
+def exists(things: Objects, random: np.random.Generator) -> list[str]:
     """Is there a thing of this colour and shape?"""
     colour, shape = random.integers(0, 3, 2)
-    there = ((things[:, 0] == colour) & (things[:, 1] == shape)).any()
-    return ["exists", COLOURS[colour], SHAPES[shape], "."], bool(there)
+    return ["exists", COLOURS[colour], SHAPES[shape], "."]
 
 
-def count(things: Objects, random: np.random.Generator) -> Question:
+def count(things: Objects, random: np.random.Generator) -> list[str]:
     """Are there exactly so many of this colour?"""
-    colour, number = int(random.integers(3)), int(random.integers(1, len(NUMBERS) + 1))
-    return ["count", COLOURS[colour], "is", str(number)], bool((things[:, 0] == colour).sum() == number)
+    colour, number = random.integers(3), random.integers(1, len(NUMBERS) + 1)
+    return ["count", COLOURS[colour], "is", str(number)]
 
 
-def more(things: Objects, random: np.random.Generator) -> Question:
+def more(things: Objects, random: np.random.Generator) -> list[str]:
     """Are there more of the one colour than of the other?"""
     one, other = random.permutation(3)[:2]
-    counts = [(things[:, 0] == colour).sum() for colour in (one, other)]
-    return ["more", COLOURS[one], "than", COLOURS[other]], bool(counts[0] > counts[1])
+    return ["more", COLOURS[one], "than", COLOURS[other]]
 
 
-def every(things: Objects, random: np.random.Generator) -> Question:
+def every(things: Objects, random: np.random.Generator) -> list[str]:
     """Are all things of this shape of this colour? Asked of shapes that occur."""
-    shape, colour = int(random.choice(things[:, 1])), int(random.integers(3))
-    return ["all", SHAPES[shape], "are", COLOURS[colour]], bool((things[things[:, 1] == shape, 0] == colour).all())
+    shape, colour = random.choice(things[:, 1]), random.integers(3)
+    return ["all", SHAPES[shape], "are", COLOURS[colour]]
 
 
-QUESTIONS: dict[str, Callable[[Objects, np.random.Generator], Question]] = {
+QUESTIONS: dict[str, Callable[[Objects, np.random.Generator], list[str]]] = {
     "exists": exists,
     "count": count,
     "more": more,

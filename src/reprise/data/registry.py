@@ -17,8 +17,11 @@ DATASETS = {
     "characters": "reprise.data.characters:prepare",
     "chewgum": "reprise.data.chewgum:chewgum",
     "chewgum_radial": "reprise.data.chewgum:chewgum_radial",
+    "cifar10": "reprise.data.cifar:cifar10",
+    "cifar100": "reprise.data.cifar:cifar100",
     "colored": "reprise.data.colored:prepare",
     "compas": "reprise.data.tables:compas",
+    "cub": "reprise.data.cub:prepare",
     "davis": "reprise.data.davis:prepare",
     "digits": "reprise.data.digits:digits",
     "domain_net": "reprise.data.domains:domain_net",
@@ -27,28 +30,37 @@ DATASETS = {
     "fishbowl": "reprise.data.fishbowl:prepare",
     "fishbowl_lite": "reprise.data.fishbowl_lite:prepare",
     "fmow": "reprise.data.wilds:fmow",
+    "handwriting": "reprise.data.handwriting:prepare",
     "imagenet": "reprise.data.domains:imagenet",
+    "imdb": "reprise.data.imdb:prepare",
     "iwildcam": "reprise.data.wilds:iwildcam",
     "kins_car": "reprise.data.kins_car:prepare",
     "letters": "reprise.data.digits:letters",
     "listops": "reprise.data.listops:prepare",
     "loanapp": "reprise.data.tables:loanapp",
+    "lra_listops": "reprise.data.listops_files:lra",
+    "modelnet40": "reprise.data.modelnet:prepare",
     "movi": "reprise.data.movi:prepare",
+    "nlvr": "reprise.data.nlvr:prepare",
+    "nlvr2": "reprise.data.nlvr2:prepare",
     "nlvr_mini": "reprise.data.nlvr_mini:prepare",
     "numerals": "reprise.data.numerals:prepare",
+    "nyu_listops": "reprise.data.listops_files:nyu",
     "office_home": "reprise.data.domains:office_home",
+    "omniglot": "reprise.data.omniglot:prepare",
     "pacs": "reprise.data.domains:pacs",
     "points": "reprise.data.points:prepare",
     "rxrx1": "reprise.data.wilds:rxrx1",
     "source_bytes": "reprise.data.source_bytes:prepare",
     "sviro": "reprise.data.domains:sviro",
     "terra_incognita": "reprise.data.domains:terra_incognita",
+    "tiny_imagenet": "reprise.data.tiny_imagenet:prepare",
     "vlcs": "reprise.data.domains:vlcs",
 }
 
 
 class Prepare(Protocol):
-    """Turns `data/raw/NAME` into `data/prepared/NAME`; `options` is an instance of the data set's `Options`."""
+    """Makes `data/prepared/NAME`, from `data/raw/NAME` unless it is generated; `options` are the set's `Options`."""
 
     def __call__(self, raw: Path, out: Path, options: BaseModel, *, seed: int) -> None: ...
 

@@ -4,6 +4,7 @@ A pickle may name any function and have it called. This reader knows plain conta
 arrays, which is all that the releases of SaVos hold, under the names of numpy 1 and 2; any other name is refused.
 """
 
+import io
 import pickle
 from collections import OrderedDict
 from pathlib import Path
@@ -53,9 +54,22 @@ def load(path: Path) -> Any:
     """
     try:
         with path.open("rb") as stream:
-            return _Reader(stream).load()
+            return _read(_Reader(stream), path)
     except FileNotFoundError:
         raise DataError(f"{path} is missing: unpack the archive again") from None
+
+
+def loads(content: bytes, path: Path, encoding: str = "ASCII") -> Any:
+    """The same of a pickle in memory; `path` says in messages where it is from.
+
+    Pickles of Python 2 do not tell text from bytes; with the encoding latin1 both come out as text, and arrays whole.
+    """
+    return _read(_Reader(io.BytesIO(content), encoding=encoding), path)
+
+
+def _read(reader: _Reader, path: Path) -> Any:
+    try:
+        return reader.load()
     except Exception as failure:  # a damaged pickle raises whatever its opcodes ran into
         raise DataError(
             f"{path} is damaged, or not the plain data that the release holds ({failure}): get the official file"

@@ -1,9 +1,9 @@
 """The table of sources (`sources.yaml`) and `fetch`, which turns an entry into `data/raw/NAME/`.
 
 Four kinds: `download` (an official URL with its checksum), `gated` (a person accepts terms and puts the files into
-`data/manual/NAME/`), `bundled` (inside an installed package) and `generated` (nothing to fetch). Files put by hand into
-`data/manual/NAME/` also replace a download, if their checksum is right; REPRISE_MANUAL names another folder than
-`data/manual`.
+`data/manual/NAME/`), `bundled` (inside an installed package) and `generated` (its module makes it: nothing to fetch and
+no `data/raw/NAME/`). Files put by hand into `data/manual/NAME/` also replace a download, if their checksum is right;
+REPRISE_MANUAL names another folder than `data/manual`.
 
 REPRISE_SOURCES=overlay.yaml replaces the file list of the entries that it names, for a mirror or a small sample:
 
@@ -124,13 +124,13 @@ def fetch(name: str, out: Path) -> None:
     files in `data/manual/NAME`, which `located` follows. Raises SourceError.
     """
     source = find(name)
+    if source.kind == "generated":
+        raise SourceError(f"{name} is generated: `python stages/prepare.py {name}` makes it, there is nothing to fetch")
     overlay = _overlay(name, source)
     with aside(out, SourceError) as folder:
         if overlay is not None:
             for official, file in overlay:
                 _store(name, file, official, folder)
-        elif source.kind == "generated":
-            (folder / "README").write_text(f"{source.title}: `stages/prepare.py {name}` generates it.\n")
         elif source.kind == "bundled":
             for file in source.files:
                 origin = _package_folder(source.package) / file.name
@@ -160,9 +160,14 @@ def located(raw: Path) -> Path:
 
 
 def provenance(name: str, raw: Path) -> dict[str, Any]:
-    """What a card says of its origin: licence, citation, and `sources`, the sha256 of every file directly in `raw`."""
+    """What a card says of its origin: licence, citation, and `sources`, the sha256 of every file directly in `raw`.
+
+    A generated data set has no raw files: `sources` is empty, and `raw` need not exist.
+    """
     source = find(name)
-    if (raw / MANIFEST).exists():
+    if source.kind == "generated":
+        hashes = {}
+    elif (raw / MANIFEST).exists():
         manifest = json.loads((raw / MANIFEST).read_text())
         hashes = {file: facts["sha256"] for file, facts in manifest["files"].items() if "sha256" in facts}
     else:
@@ -194,8 +199,9 @@ def _overlay(name: str, source: Source) -> list[tuple[File, File]] | None:
         files[official] = File(name=last.name, url=given.url, file=local, bytes=given.bytes, sha256=given.sha256)
     required = {file.name for file in source.files if not file.optional}
     if not required <= files.keys() <= officials.keys():
-        wanted = ", ".join(officials) or "no files"
-        raise SourceError(f"{path}: {name} lists {', '.join(files)}, it must list {wanted} (.xz and .gz may follow)")
+        raise SourceError(
+            f"{path}: {name} lists {', '.join(files)}, it must list {', '.join(officials)} (.xz and .gz may follow)"
+        )
     return [(official, files[file]) for file, official in officials.items() if file in files]
 
 

@@ -5,14 +5,9 @@ so that no run can move them. The paper's own numbers are quoted where they are 
 tables are not available to us.
 """
 
-from collections.abc import Callable
-
-import pandas as pd
-
-from reprise.claims import Claim
+from reprise.claims import Claim, Entries
 from reprise.fairness.measures import (
     NEAR,
-    Values,
     adult,
     celeba,
     extreme,
@@ -36,22 +31,7 @@ PAPER = "Are Two Heads the Same as One? Identifying Disparate Treatment in Fair 
 GAP_ALLOWANCE = 0.052  # two standard errors of a test gap at n = 3000, on validation and test
 
 
-def _claim(
-    id: str,
-    statement: str,
-    where: str,
-    measured: str,
-    measure: Callable[[pd.DataFrame], Values],
-    *,
-    low: float | None = None,
-    high: float | None = None,
-    rule: str = "every seed",
-    paper: str | None = None,
-    headline: bool = False,
-    explanation: Callable[[pd.DataFrame], str] | None = None,
-) -> Claim:
-    return Claim(f"fairness.{id}", statement, where, paper, measured, low, high, rule, measure, headline, explanation)  # type: ignore[arg-type]
-
+_claim = Entries("fairness", rule="every seed").claim
 
 CLAIMS: list[Claim] = [
     # ---------------------------------------------------------------- a: awareness

@@ -1,6 +1,5 @@
 """Parameters of the fairness paper: the `fairness` block of params.yaml."""
 
-import sys
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
@@ -119,24 +118,11 @@ class Params(Section):
 
 
 def load(file: str = "params.yaml") -> Params:
-    """The validated block, checked against `common.datasets`."""
+    """The validated block, checked against the data sets of `common`."""
     block = params.load_block("fairness", model=Params, file=file)
-    known = params.load_common(file).datasets
-    for name in block.datasets:
-        if name not in known:
-            raise params.ParamsError(
-                f"{file}: fairness.datasets names {name}, which common.datasets {known} does not: name it there too"
-            )
+    params.require_datasets("fairness", block.datasets, file)
     if "faces" in block.datasets:
         draws = params.read(file).get("data", {}).get("faces", {}).get("draws", [])
         if unknown := sorted(set(block.seeds) - set(draws)):
             raise params.ParamsError(f"{file}: fairness.seeds names {unknown}, which data.faces.draws {draws} does not")
     return block
-
-
-def dataset_argument(block: Params) -> str:
-    """The one argument of a stage script, checked against the data sets of the block."""
-    given = sys.argv[1:]
-    if len(given) != 1 or given[0] not in block.tasks:
-        raise params.ParamsError(f"expected one data set of {', '.join(block.tasks)}; got {' '.join(given) or 'none'}")
-    return given[0]
