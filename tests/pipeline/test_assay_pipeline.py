@@ -94,9 +94,9 @@ def test_real_images_go_from_raw_to_report(tmp_path: Path, shared_data: Path) ->
     digits = {"image_size": 16, "domains": ["mnist", "usps"], "max_train": None, "max_eval": None}
     edit(folder, "data", "numerals", value=digits)
     pacs = {"train": PACS_DOMAINS, "test": PACS_DOMAINS, "crop": 16, "pool": PACS_DOMAINS, "held_out": ["photo"]}
-    edit(folder, "assay", "tasks", "pacs", value=pacs | {"planted_cue": None})
+    edit(folder, "assay", "tasks", "pacs", value=pacs | {"architectures": None, "planted_cue": None})
     two = ["mnist", "usps"]
-    none = {"crop": None, "pool": [], "held_out": [], "planted_cue": None}
+    none = {"crop": None, "architectures": None, "pool": [], "held_out": [], "planted_cue": None}
     edit(folder, "assay", "tasks", "numerals", value={"train": two, "test": two, **none})
     run = run_in(folder)
     run("dvc", "repro", "assay-report", REPRISE_SOURCES=str(overlay))
