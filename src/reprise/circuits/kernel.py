@@ -4,6 +4,7 @@ Everything is done with logarithms in single precision: torch's own relaxed Bern
 """
 
 import math
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -24,11 +25,16 @@ def distances(receivers: Float[Tensor, "*b i g"], senders: Float[Tensor, "*b j g
     return 1 - first @ second.transpose(-1, -2)
 
 
-def sampled(log_probability: Float[Tensor, "*b i j"], temperature: float) -> Float[Tensor, "*b i j"]:
-    """log K of relaxed Bernoulli links (concrete distribution): P(K > 1/2) is the probability, at any temperature."""
+def sampled(
+    log_probability: Float[Tensor, "*b i j"], temperature: float, shape: Sequence[int] | None = None
+) -> Float[Tensor, "*s i j"]:
+    """log K of relaxed Bernoulli links (concrete distribution): P(K > 1/2) is the probability, at any temperature.
+
+    `shape` is that of the draws, of links that stand for many; logits are computed but once.
+    """
     logit = log_probability - torch.log(-torch.expm1(log_probability))
-    uniform = torch.rand_like(log_probability).clamp(MARGIN, 1 - MARGIN)
-    return functional.logsigmoid((logit + torch.log(uniform) - torch.log1p(-uniform)) / temperature)
+    noise = torch.rand(shape or log_probability.shape, device=log_probability.device).logit(MARGIN)
+    return functional.logsigmoid((logit + noise) / temperature)
 
 
 class Kernel(nn.Module):
@@ -78,7 +84,8 @@ class Kernel(nn.Module):
         with torch.autocast(log_probability.device.type, enabled=False):
             each = log_probability if log_probability.ndim == 3 else log_probability[None]
             if self.training or self.evaluation == "sample":
-                drawn = sampled(each.expand(samples, -1, -1).clamp(LOWEST, HIGHEST), self.temperature)
+                shape = (samples, *each.shape[1:])
+                drawn = sampled(each.clamp(LOWEST, HIGHEST), self.temperature, shape)
                 return torch.where(each <= CUT, CUT, drawn)
             if self.evaluation == "threshold":
                 return torch.where(each > math.log(0.5), 0.0, CUT)
