@@ -106,9 +106,10 @@ def test_precision_and_devices_come_from_the_environment(official: Path) -> None
     before = (official / "params.yaml").read_text()
     machines: list[dict[str, str]] = [{"REPRISE_PRECISION": "32-true"}, {"REPRISE_PRECISION": "bf16-mixed"}]
     machines.append({**machines[-1], "REPRISE_DEVICES": "2"})
+    task = {"steps": 4, "batch_size": 4, "supervised_batch_size": 4, "runs": {"savos": [1]}}
     found = []
     try:
-        edit(official, "amodal", "tasks", "fishbowl", value={"steps": 4, "batch_size": 4, "runs": {"savos": [1]}})
+        edit(official, "amodal", "tasks", "fishbowl", value=task)
         for machine in machines:
             shutil.rmtree(official / ".reprise/jobs")
             run = run_in(official)
