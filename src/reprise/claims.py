@@ -47,7 +47,8 @@ class Measured:
     high: float
 
 
-Measure = Callable[[pd.DataFrame], "dict[int, float] | Measured"]
+Values = dict[int, float]  # seed -> value
+Measure = Callable[[pd.DataFrame], Values | Measured]
 
 
 @dataclass(frozen=True)

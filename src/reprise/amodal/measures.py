@@ -12,10 +12,8 @@ from itertools import pairwise
 import pandas as pd
 
 from reprise import results
-from reprise.claims import Measured
+from reprise.claims import Measure, Measured, Values
 
-Values = dict[int, float]
-Measure = Callable[[pd.DataFrame], Values | Measured]
 Measurement = Callable[[pd.DataFrame, str], Values]  # of one data set
 NOTHING: Values = {}
 

@@ -1,6 +1,6 @@
 """What was measured about claims of the amodal wing that do not hold: one line each for the ledger."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import pandas as pd
 
@@ -8,7 +8,6 @@ from reprise.amodal.measures import (
     FULL,
     OCCLUDED,
     SUBSETS,
-    Values,
     adapted,
     ahead,
     mean,
@@ -17,6 +16,7 @@ from reprise.amodal.measures import (
     steps,
     subset_lead,
 )
+from reprise.claims import Story, Values
 
 NAMES = {
     "visible": "visible",
@@ -37,7 +37,6 @@ BASELINES = ("visible", "convex", "completion", "completion_clean", "savos", "su
 TEMPORAL = ("per_frame", "no_consistency", "forward_only", "savos")
 ABLATIONS = ("no_consistency", "forward_only", "no_residual", "current_label", "occluder_input")
 ADAPTED = ("savos", "completion")
-Story = Callable[[pd.DataFrame], str]
 
 
 def about(story: Story, *datasets: str) -> Story:

@@ -10,12 +10,10 @@ from typing import Any
 
 import pandas as pd
 
-from reprise.claims import Measured
+from reprise.claims import Measure, Measured, Values
 
 LEARNED = 0.55  # accuracy on the training environments of a planted cue
 TOY = ("digits", "colored")  # and rows over all data sets count only beside others
-Values = dict[int, float]
-Measure = Callable[[pd.DataFrame], Values | Measured]
 NOTHING: Values = {}
 
 ID_METRICS = (

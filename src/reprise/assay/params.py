@@ -171,11 +171,6 @@ class Params(Section):
             raise ValueError("strategies.names: lp_ft starts from a fitted head, so name head in sweep.finetune")
         if "erm" not in self.invariance.methods:
             raise ValueError("invariance.methods must hold erm, which the others are compared with")
-        arms = {"strategies": self.strategies.architectures, "invariance": self.invariance.architectures}
-        arms |= {f"tasks.{name}": task.architectures or [] for name, task in self.tasks.items()}
-        for arm, named in arms.items():
-            if strange := sorted(set(named) - set(self.architectures)):
-                raise ValueError(f"{arm}.architectures names {strange}, which are not pretrained: not in architectures")
         blocks: dict[str, Section] = {
             "": self,
             "sweep.": self.sweep,
@@ -187,6 +182,13 @@ class Params(Section):
             for name, value in block:
                 if isinstance(value, list) and len(set(value)) != len(value):
                     raise ValueError(f"{where}{name} repeats a value: {value}")
+        arms = {"strategies": self.strategies.architectures, "invariance": self.invariance.architectures}
+        arms |= {
+            f"tasks.{name}": task.architectures or [] for name, task in self.tasks.items() if name in self.datasets
+        }
+        for arm, named in arms.items():
+            if strange := sorted(set(named) - set(self.architectures)):
+                raise ValueError(f"{arm}.architectures names {strange}, which are not pretrained: not in architectures")
         return self
 
 

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
-Values = dict[int, float]
+from reprise.claims import Values
+
 NEAR = {"eps": "near"}
 
 
