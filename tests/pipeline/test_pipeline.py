@@ -42,7 +42,8 @@ def contents(folder: Path) -> dict[str, str]:
 def test_every_output_is_there_and_is_deterministic(smoke: Path, tmp_path: Path) -> None:
     ledger = json.loads((smoke / "reports/claims.json").read_text())
     assert all(entry["verdict"] for entry in ledger.values()) and len(ledger) > 30
-    assert all((smoke / f"reports/{page}.html").exists() for page in ("index", "assay", "amodal", "circuits", "fairness"))
+    pages = ("index", "assay", "amodal", "circuits", "fairness")
+    assert all((smoke / f"reports/{page}.html").exists() for page in pages)
     again = clone(tmp_path / "again")
     run_in(again)("dvc", "repro", REPRISE_ENGINE="sequential")
     assert contents(again) == contents(smoke)
