@@ -5,6 +5,7 @@ as SVG on white (the report shows it on a white card in dark mode too), its lett
 same everywhere; the same data give the same bytes. Its data go beside it as CSV, for `dvc plots diff`.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -22,6 +23,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 REPORTS = Path("reports")
 DIGITS = 6
+CLIP = re.compile(r"(?<=url\(#)p[0-9a-f]{10}(?=\))|(?<=<clipPath id=\")p[0-9a-f]{10}(?=\")")
 
 # Seaborn's "colorblind" palette by name.
 BLUE, ORANGE, GREEN, RED, PURPLE, BROWN, PINK, GREY, YELLOW, SKY = sns.color_palette("colorblind").as_hex()
@@ -202,8 +204,16 @@ def save(figure: Figure, data: pd.DataFrame, name: str, paper: str, *, reports: 
     aside = path.with_suffix(".tmp")
     with matplotlib.rc_context({"svg.hashsalt": f"{paper}/{name}"}):
         figure.savefig(aside, format="svg", metadata={"Date": None, "Creator": None}, dpi=150)
+    aside.write_text(_numbered(aside.read_text()))
     aside.replace(path)
     save_data(data, name, paper, reports=reports)
+
+
+def _numbered(svg: str) -> str:
+    """Clip paths named by order: matplotlib names them by places that the layout's solver leaves at its last digits."""
+    names = dict.fromkeys(CLIP.findall(svg))
+    numbers = {name: f"clip{k}" for k, name in enumerate(names, start=1)}
+    return CLIP.sub(lambda found: numbers[found[0]], svg)
 
 
 def save_data(data: pd.DataFrame, name: str, paper: str, *, reports: Path = REPORTS) -> None:

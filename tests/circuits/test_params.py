@@ -116,8 +116,8 @@ def test_missing_key(edited, path):
     ("path", "value", "part"),
     [
         (("datasets",), [], "circuits.datasets = []: list should have at least 1 item"),
-        (("network", "processors"), 0, "circuits.network.processors = 0: input should be greater than 0"),
-        (("network", "processors"), 32.0, "circuits.network.processors = 32.0: input should be a valid integer"),
+        (("tasks", "points", "processors"), 0, "circuits.tasks.points.processors = 0: input should be greater than 0"),
+        (("tasks", "points", "processors"), 32.0, ".points.processors = 32.0: input should be a valid integer"),
         (("network", "drop_path"), 1.0, "circuits.network.drop_path = 1.0: input should be less than 1"),
         (("prior", "kind"), "scalefree", "did you mean scale_free?"),
         (("optimiser", "warmup"), 0.0, "circuits.optimiser.warmup = 0.0: input should be greater than 0"),
@@ -142,7 +142,11 @@ AUGMENTATION = tiny.BLOCK["tasks"]["points"]["augmentation"]
         (("datasets",), ["characters", "cars"], ": datasets names ['cars'], but tasks describes only ['characters', "),
         (("datasets",), ["characters", "characters"], ": datasets repeats a value: ['characters', 'characters']"),
         (("datasets",), ["points"], ": few_shot.dataset = characters is none of datasets ['points']"),
-        (("network", "processors"), 1, ": network.processors = 1 do not make 2 clusters"),
+        (
+            ("tasks", "handwriting", "processors"),
+            1,
+            ": too few processors for 2 clusters of a graph prior: {'handwriting': 1}",
+        ),
         (("interpreter", "heads"), 3, ".interpreter: width 8 is no multiple of heads 3"),
         (
             ("tasks", "points", "runs", "nac"),

@@ -10,7 +10,7 @@ from reprise.data import arrays
 
 TRAIN, TEST, CLASSES = 24, 10, 3
 NETWORK = {
-    "state": 8, "code": 6, "signature": 4, "processors": 8, "outputs": 2, "layers": 2, "heads": 2, "head": 4,
+    "state": 8, "code": 6, "signature": 4, "outputs": 2, "layers": 2, "heads": 2, "head": 4,
     "read_heads": 1, "read_head": 4, "feed_forward": 1.0, "strength": 1.0, "bandwidth": 0.3, "learnable": True,
     "temperature": 0.5, "layer_scale": None, "drop_path": 0.0, "pooling": 1.0,
 }  # fmt: skip
@@ -28,6 +28,7 @@ def _task(dataset):
     text = dataset == "nlvr_mini"
     methods = [name for name in METHODS if name != ("interpreter" if text else "conditional")]
     return {
+        "processors": 8,
         "tokens": TOKENS[dataset],
         "text": {"width": 8} if text else None,
         "augmentation": {"scale": [0.85, 1.15], "shift": 0.2, "jitter": 0.01, "clip": 0.02}

@@ -23,7 +23,7 @@ def measured(folder: Path) -> pd.DataFrame:
 
 
 def task(tokens: dict, runs: dict, **changes: object) -> dict:
-    fixed = {"text": None, "augmentation": None, "epochs": 1, "batch_size": 64, "lr": 0.004}
+    fixed = {"processors": 16, "text": None, "augmentation": None, "epochs": 1, "batch_size": 64, "lr": 0.004}
     return {"tokens": tokens, **fixed, "runs": runs, **changes}
 
 

@@ -26,7 +26,6 @@ class Network(Section):
     state: PositiveInt
     code: PositiveInt
     signature: PositiveInt
-    processors: PositiveInt
     outputs: PositiveInt
     layers: PositiveInt
     heads: PositiveInt
@@ -208,6 +207,7 @@ class Augmentation(Section):
 class Task(Section):
     """What one data set needs of its own."""
 
+    processors: PositiveInt
     tokens: Tokens
     text: Annotated[Symbols | None, Field(description="tokens of the text, where there is one beside the input")]
     augmentation: Augmentation | None
@@ -304,13 +304,11 @@ class Params(Section):
             raise ValueError(f"datasets repeats a value: {self.datasets}")
         if self.few_shot.dataset not in self.datasets:
             raise ValueError(f"few_shot.dataset = {self.few_shot.dataset} is none of datasets {self.datasets}")
-        if self.network.processors < (most := max(self._clusters())):
-            raise ValueError(f"network.processors = {self.network.processors} do not make {most} clusters")
-        return self
-
-    def _clusters(self) -> list[int]:
         graphs = self.prior.graphs
-        return [graphs.planted_partition.clusters, graphs.ring_of_cliques.clusters]
+        most = max(graphs.planted_partition.clusters, graphs.ring_of_cliques.clusters)
+        if few := {name: task.processors for name, task in self.tasks.items() if task.processors < most}:
+            raise ValueError(f"too few processors for {most} clusters of a graph prior: {few}")
+        return self
 
 
 def load(file: str = "params.yaml") -> Params:

@@ -87,7 +87,9 @@ def settings(params: Params, dataset: str) -> dict[str, Any]:
     """The blocks that say what a network on a data set is and how it is trained, as a job takes them."""
     blocks = {"network", "wide", "conditional", "perceiver", "interpreter", "prior", "optimiser", "nested"}
     task = params.tasks[dataset].model_dump(exclude={"runs"}, exclude_none=True)
-    return params.model_dump(include=blocks) | {"task": task}
+    found = params.model_dump(include=blocks) | {"task": task}
+    found["network"]["processors"] = task.pop("processors")
+    return found
 
 
 DATA = "data.txt"  # in a folder of models or predictions
