@@ -151,7 +151,7 @@ AUGMENTATION = tiny.BLOCK["tasks"]["points"]["augmentation"]
         (
             ("tasks", "points", "runs", "nac"),
             DELETE,
-            ".tasks.points: runs must hold nac, which the others are compared",
+            ".tasks.points: runs must hold nac or conditional, which the others are",
         ),
         (("tasks", "points", "runs", "nac"), [1, 1], ".tasks.points: runs repeats a seed: {'nac': [1, 1]}"),
         (

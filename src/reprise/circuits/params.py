@@ -218,8 +218,8 @@ class Task(Section):
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
-        if "nac" not in self.runs:
-            raise ValueError("runs must hold nac, which the others are compared with")
+        if not {"nac", "conditional"} & set(self.runs):
+            raise ValueError("runs must hold nac or conditional, which the others are compared with")
         if repeated := {name: seeds for name, seeds in self.runs.items() if len(set(seeds)) != len(seeds)}:
             raise ValueError(f"runs repeats a seed: {repeated}")
         if self.text is None and "conditional" in self.runs:
