@@ -190,7 +190,7 @@ def test_routing_is_inferred_at_every_step(monkeypatch):
 # ---------------------------------------------------------------- data sets
 
 NETWORK = {
-    "state": 8, "code": 6, "signature": 4, "processors": 8, "outputs": 2, "layers": 1, "heads": 2, "head": 4,
+    "state": 8, "code": 6, "signature": 4, "outputs": 2, "layers": 1, "heads": 2, "head": 4,
     "read_heads": 1, "read_head": 4, "feed_forward": 2.0, "strength": 1.0, "bandwidth": 0.3, "learnable": True,
     "temperature": 0.5, "layer_scale": None, "drop_path": 0.0, "pooling": 1.0,
 }  # fmt: skip
@@ -199,7 +199,7 @@ GRAPHS = {
     "scale_free": {"m": 2.0}, "planted_partition": CLUSTERS, "ring_of_cliques": CLUSTERS, "erdos_renyi": {"p": 0.1},
     "watts_strogatz": {"neighbours": 4, "p": 0.4},
 }  # fmt: skip
-TASK = {"text": None, "augmentation": None, "epochs": 1, "batch_size": 8, "lr": 0.01}
+TASK = {"processors": 8, "text": None, "augmentation": None, "epochs": 1, "batch_size": 8, "lr": 0.01}
 RUNS = {"nac": [0, 1], "nac_nested": [0], "perceiver": [0]}
 BLOCK = Params.model_validate(
     {

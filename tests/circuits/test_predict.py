@@ -66,8 +66,8 @@ DOMAINS = {"n_params", "macs", "iid/logits", "shifted/logits"}
     [
         ("nac", "handwriting", DOMAINS | GRAPH | {"target", "cut/logits"} | ORDERED | RANDOM),
         ("nac_no_prior", "handwriting", DOMAINS | GRAPH | {"cut/logits"} | ORDERED | RANDOM),
-        ("plain_sparse", "handwriting", DOMAINS | GRAPH | {"target", "cut/logits"} | ORDERED | RANDOM),
-        ("nac_complete", "handwriting", DOMAINS | RANDOM),
+        ("plain_sparse", "handwriting", DOMAINS | GRAPH | {"target", "cut/logits"}),
+        ("nac_complete", "handwriting", DOMAINS),
         ("perceiver", "handwriting", DOMAINS | RANDOM),
         ("interpreter", "handwriting", DOMAINS),
         ("nac", "characters", DOMAINS | GRAPH | {"target", "features"}),

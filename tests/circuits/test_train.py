@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional
 
 from circuits import tiny
-from reprise import jobs
+from reprise import jobs, training
 from reprise.circuits import priors
 from reprise.circuits import train as module
 from reprise.circuits.models import Inputs, without_decay
@@ -187,7 +187,7 @@ def test_dropped_processors_have_no_gradient(folders):
 
 def test_other_methods_are_not_nested(folders, monkeypatch):
     found = []
-    monkeypatch.setattr(module, "fit", lambda model, loss, *_, **__: found.append(loss))
+    monkeypatch.setattr(training, "fit", lambda model, loss, *_, **__: found.append(loss))
     for method in ("nac", "nac_nested", "nac_prefit", "perceiver"):
         trained(folders["points"], method)
     assert [loss.nested is not None for loss in found] == [False, True, False, False]
@@ -230,7 +230,7 @@ def test_weights_decay_but_for_those_that_are_spared(folders, monkeypatch):
 
 def test_the_recipe_is_that_of_the_parameters(folders, monkeypatch):
     given = []
-    monkeypatch.setattr(module, "fit", lambda *arguments, **rest: given.append((arguments[3], rest)))
+    monkeypatch.setattr(training, "fit", lambda *arguments, **rest: given.append((arguments[3], rest)))
     trained(folders["points"], "nac", optimiser={"weight_decay": 0.3, "clip_norm": 2.0, "warmup": 0.25})
     ((recipe, rest),) = given
     assert (recipe.epochs, recipe.batch_size, recipe.lr, recipe.weight_decay) == (2, 8, 0.01, 0.3)

@@ -9,6 +9,7 @@ from reprise.data.arrays import DataError
 
 Family = Literal["nac", "perceiver", "interpreter"]
 PRUNED = ("handwriting", "tiny_imagenet")  # data sets on which processors and links are dropped after training
+FEWER = ("nac", "nac_nested", "nac_no_prior", "nac_wide", "nac_wide_nested", "perceiver")  # whose processors are
 
 
 @dataclass(frozen=True)

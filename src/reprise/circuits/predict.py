@@ -15,7 +15,7 @@ A job's arrays:
     swapped/from, swapped/logits   int64 (n,), float32 (n, classes): input i through the circuit of text from[i]
     mixed/logits               float32 (n, classes), signatures of the own text, codes of text from[i]
 
-Pruning and cutting are for the data sets of `plan.PRUNED`.
+Pruning and cutting are for the data sets of `plan.PRUNED`, pruning for the methods of `plan.FEWER`.
 """
 
 from collections.abc import Callable, Iterator
@@ -32,9 +32,8 @@ from reprise.circuits import priors
 from reprise.circuits.circuit import Modules
 from reprise.circuits.compiled import ORDERS, Compiled, kept
 from reprise.circuits.models import Classifier, Conditional, Inputs, restored
-from reprise.circuits.networks import NAC
 from reprise.circuits.operations import operations
-from reprise.circuits.plan import PRUNED, prior
+from reprise.circuits.plan import FEWER, PRUNED, prior
 from reprise.circuits.train import START, body, links, links_of, start
 from reprise.data.arrays import Prepared, open_prepared
 from reprise.devices import device
@@ -89,7 +88,7 @@ def predict(
         texts, own = np.unique(data.arrays["text"][data.rows(TEST)], axis=0, return_inverse=True)
         before_links = _circuits(untrained.to(device()).eval(), texts)[1][own.reshape(-1)]
         return found | {"circuits_start": before_links} | _exchanged(model, data, draw)
-    if data.name in PRUNED and isinstance(model.body, NAC):
+    if data.name in PRUNED and method in FEWER:
         found |= _pruned(model, data, found["iid/logits"], pruning, draw)
     if links_of(model):
         assert before is not None

@@ -20,8 +20,8 @@ from reprise.circuits.plan import VARIANTS, prior
 from reprise.data.arrays import open_prepared
 from reprise.params import Recipe
 from reprise.seeding import derive
-from reprise.training import Batch, fit
 
+Batch = dict[str, Tensor]
 States = dict[str, np.ndarray]
 START = "links_start"  # beside the weights: links before training
 MATCHED_EVERY = 10  # steps between two matchings of the links with the prior (Sec. 7, 6)
@@ -34,6 +34,8 @@ def train(method: str, seed: int, folder: str, *, settings: dict[str, Any], comm
         folder: the prepared data set.
         settings: those of `plan.settings`.
     """
+    from reprise.training import fit  # what predicts and times networks needs no Lightning
+
     data = open_prepared(Path(folder))
     inputs, task = Inputs.of(data), settings["task"]
     draw = derive(common_seed, "circuits", data.name, method, seed)
