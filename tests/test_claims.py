@@ -60,6 +60,21 @@ def test_every_seed(values, low, high, expected):
 
 
 @pytest.mark.parametrize(
+    ("values", "low", "high", "expected"),
+    [
+        ([1.0, 2.0, 3.0], 2.0, None, REPRODUCED),  # the bound itself is inside; the spread does not matter
+        ([1.0, 2.0, 3.0], 2.001, None, NOT_REPRODUCED),
+        ([1.0, 2.0, 3.0], None, 2.0, REPRODUCED),
+        ([1.0, 2.0, 3.0], 0.0, 1.9, NOT_REPRODUCED),
+        ([2.0, 3.0], 1.0, None, INCONCLUSIVE),  # two seeds are too few
+        ([], 1.0, None, NOT_MEASURED),
+    ],
+)
+def test_point(values, low, high, expected):
+    assert verdict(values, low, high, "point") == expected
+
+
+@pytest.mark.parametrize(
     ("low", "high", "expected"),
     [  # the interval of 1, 2, 3 is [-0.484, 4.484]
         (-0.5, None, REPRODUCED),
@@ -86,7 +101,7 @@ def test_mean_without_values():
 numbers = st.lists(st.floats(-10, 10), min_size=1, max_size=6)
 
 
-@given(numbers, st.floats(-10, 10), st.sampled_from(["mean", "every seed"]))
+@given(numbers, st.floats(-10, 10), st.sampled_from(["mean", "point", "every seed"]))
 def test_a_bound_and_its_mirror(values, bound, rule):
     """value >= bound exactly when -value <= -bound; the order of the seeds does not matter."""
     found = verdict(values, bound, None, rule)
@@ -95,13 +110,13 @@ def test_a_bound_and_its_mirror(values, bound, rule):
         assert found == verdict(values[::-1], bound, None, rule)
 
 
-@given(numbers, st.floats(-10, 10), st.floats(0, 5), st.sampled_from(["mean", "every seed"]))
+@given(numbers, st.floats(-10, 10), st.floats(0, 5), st.sampled_from(["mean", "point", "every seed"]))
 def test_a_stricter_bound_never_helps(values, bound, more, rule):
     rank = {NOT_REPRODUCED: 0, INCONCLUSIVE: 1, REPRODUCED: 2}
     assert rank[verdict(values, bound + more, None, rule)] <= rank[verdict(values, bound, None, rule)]
 
 
-@pytest.mark.parametrize("rule", ["mean", "every seed"])
+@pytest.mark.parametrize("rule", ["mean", "point", "every seed"])
 @pytest.mark.parametrize("values", [{0: math.nan}, {0: 0.5, 1: math.nan}])
 def test_a_value_that_is_not_a_number_is_not_evidence(rule, values):
     """For instance a rank correlation of equal numbers: undefined, neither for nor against."""
@@ -341,7 +356,7 @@ def test_every_wing_states_its_claims():
             assert entry.id.startswith(f"{paper}.")
             assert entry.low is not None or entry.high is not None
             assert entry.low is None or entry.high is None or entry.low < entry.high
-            assert entry.rule in ("mean", "every seed", "interval", "as measured")
+            assert entry.rule in ("mean", "point", "every seed", "interval", "as measured")
             assert criterion(entry)
             assert entry.statement
             assert entry.where

@@ -7,6 +7,7 @@ follows from the values, the criterion and the number of seeds alone:
   (the seeds straddle the bound);
 - `mean`: the 95 % confidence interval of the mean over seeds (Student's t) decides: reproduced or not reproduced if it
   lies wholly on one side of the bound, inconclusive if it spans it, or if a single seed gives none;
+- `point`: the mean over seeds alone decides, which acceptance checks of a specification ask for; at least three seeds;
 - `interval`: the measure brings its own 95 % interval (a bootstrap over networks), which decides as for `mean`;
 - `as measured`: the value alone decides, for counts and extremes of a whole run, which resampling does not describe;
 - no value (the run does not hold what the claim needs): not measured at this scale;
@@ -34,7 +35,8 @@ INCONCLUSIVE = "inconclusive"
 NOT_MEASURED = "not measured at this scale"
 VERDICTS = (REPRODUCED, NOT_REPRODUCED, INCONCLUSIVE, NOT_MEASURED)
 
-Rule = Literal["every seed", "mean", "interval", "as measured"]
+LEAST = 3  # seeds of the rule `point`
+Rule = Literal["every seed", "mean", "point", "interval", "as measured"]
 Story = Callable[[pd.DataFrame], str]
 
 
@@ -149,6 +151,9 @@ def verdict(values: Sequence[float], low: float | None, high: float | None, rule
         if all(inside):
             return REPRODUCED
         return INCONCLUSIVE if any(inside) else NOT_REPRODUCED
+    if rule == "point":
+        mean = float(np.mean(values))
+        return INCONCLUSIVE if len(values) < LEAST else _sides(mean, mean, lower, upper)
     return _sides(*interval(values), lower, upper)
 
 
