@@ -1,8 +1,8 @@
 """The ledger's acceptance checks of the circuits: A7 to A15 of the specification (Sec. 6.5).
 
 Bounds are the specification's for the small scale, set on its pilots; they are code, so that no run can move them.
-They are about means over at least three seeds, which alone decide, as Section 6.5 says; what needs no trained network
-holds for every seed, what is timed is taken as measured. A1 to A6 are about code: tests hold them.
+They are about means over at least three seeds, which alone decide, as Section 6.5 says; what needs no trained
+network, or is timed, is taken as measured. A1 to A6 are about code: tests hold them.
 """
 
 from reprise.circuits.measures import (
@@ -20,6 +20,7 @@ from reprise.circuits.measures import (
     shifted_lead,
     timed,
     times_chance,
+    unfitted,
     worst,
 )
 from reprise.circuits.stories import (
@@ -41,11 +42,11 @@ _check = Entries("circuits", rule="point").check
 
 CHECKS: list[Claim] = [
     _check("a7-scale-free", "Signatures can be fitted to the scale-free prior",
-           "mean squared error of the links off the diagonal before training, handwriting",
-           level(HANDWRITING, "nac", "prior_error_start"), graph_story, high=0.005, rule="every seed"),
+           "greatest mean squared error of the links off the diagonal before training, handwriting",
+           unfitted("nac"), graph_story, high=0.005, rule="as measured"),
     _check("a7-planted", "Signatures can be fitted to a planted partition",
-           "mean squared error of the links off the diagonal before training, handwriting",
-           level(HANDWRITING, "nac_planted", "prior_error_start"), graph_story, high=0.001, rule="every seed"),
+           "greatest mean squared error of the links off the diagonal before training, handwriting",
+           unfitted("nac_planted"), graph_story, high=0.001, rule="as measured"),
     _check("a8-nac", "NAC reads handwriting", "accuracy",
            level(HANDWRITING, "nac"), about(accuracy_story, HANDWRITING), low=0.90),
     _check("a8-perceiver", "NAC reads handwriting as well as Perceiver IO", "accuracy, NAC minus Perceiver IO",

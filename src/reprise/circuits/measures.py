@@ -234,6 +234,16 @@ def speed_up(table: pd.DataFrame, kept: str, how: str = "compiled", processors: 
     return timing(table, "nac_wide", "speed_up", processors=processors, kept=kept, how=how)
 
 
+def unfitted(method: str) -> Measure:
+    """The greatest error of all seeds' links against the prior before training: fitting them needs no data."""
+
+    def measure(table: pd.DataFrame) -> Values | Measured:
+        errors = level(HANDWRITING, method, "prior_error_start")(table)
+        return exact(max(errors.values())) if errors else NOTHING
+
+    return measure
+
+
 def faster(kept: str) -> Measure:
     """Speed-up of a compiled circuit of 64 processors."""
     return lambda table: NOTHING if (found := speed_up(table, kept)) is None else exact(found)
