@@ -338,6 +338,15 @@ def test_motion_of_the_hidden_part_is_that_of_the_visible_one():
     torch.testing.assert_close(motion[1, 0, :-1].amax((0, 2, 3)), torch.tensor([-2.0, -1.0]))
 
 
+def test_without_flow_nothing_depends_on_it():
+    clip, predictor = travelling(), tiny.predictor("no_flow")
+    found, other = predictor(clip), predictor(replace(clip, flow=clip.flow + 1))
+    assert torch.equal(found.probability, other.probability) and torch.equal(found.motion, other.motion)
+    assert found.motion.any()  # the residual alone
+    other = tiny.predictor("savos")
+    assert not torch.equal(other(clip).probability, other(replace(clip, flow=clip.flow + 1)).probability)
+
+
 # ---------------------------------------------------------------- awkward clips
 
 

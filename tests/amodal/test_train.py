@@ -19,7 +19,7 @@ from reprise.training import ArrayBatches, BatchRows
 
 METHODS = [
     "savos", "per_frame", "completion", "completion_clean", "supervised", "supervised_image", "no_consistency",
-    "forward_only", "no_residual", "current_label", "occluder_input",
+    "forward_only", "no_flow", "no_residual", "current_label", "occluder_input",
 ]  # fmt: skip
 
 
@@ -145,13 +145,14 @@ def test_what_each_video_method_is(data, fitted):
             network = predictor.network
             kinds[method] = (
                 network.recurrent, predictor.bidirectional, weights.consistency > 0, network.residual,
-                predictor.warped, predictor.occluder, weights.supervised,
+                predictor.warped, predictor.occluder, weights.supervised, predictor.moving,
             )  # fmt: skip
-    full = (True, True, True, True, True, False, False)
+    full = (True, True, True, True, True, False, False, True)
     assert kinds["savos"] == full
-    changed = {name: [k for k in range(7) if kind[k] != full[k]] for name, kind in kinds.items()}
+    changed = {name: [k for k in range(8) if kind[k] != full[k]] for name, kind in kinds.items()}
     assert changed == {
-        "savos": [], "per_frame": [0, 1, 2], "no_consistency": [2], "forward_only": [1], "no_residual": [3],
+        "savos": [], "per_frame": [0, 1, 2], "no_consistency": [2], "forward_only": [1], "no_flow": [7],
+        "no_residual": [3],
         "current_label": [4], "occluder_input": [5], "supervised": [2, 6],
     }  # fmt: skip
 

@@ -171,6 +171,11 @@ CLAIMS: list[Claim] = [
         explanation=ablation_story,
     ),
     _claim(
+        "flow", "Optical flow tells what frames alone do not (P5)", "specification 5",
+        "IoU-occluded, SaVos minus the same with all flow at rest; data sets for seeds",
+        across(ahead("savos", ("no_flow",))), low=POSITIVE, rule="mean", explanation=ablation_story,
+    ),
+    _claim(
         "residual-motion", "Predicting motion of the hidden part, not only taking the visible part's, helps (P5)",
         "specification 5", "IoU-occluded, SaVos minus the same without residual motion; data sets for seeds",
         across(ahead("savos", ("no_residual",))), low=POSITIVE, rule="mean", explanation=ablation_story,

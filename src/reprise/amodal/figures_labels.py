@@ -18,6 +18,7 @@ ABLATIONS = {
     "per_frame": "per frame",
     "no_consistency": "no consistency",
     "forward_only": "forward only",
+    "no_flow": "no optical flow",
     "no_residual": "no residual motion",
     "current_label": "current-frame label",
     "occluder_input": "occluder as input",

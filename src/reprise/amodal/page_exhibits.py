@@ -168,13 +168,13 @@ PARTS = (
         ),
         alt="Dot plot: variants as rows, difference in IoU to SaVos on the x axis, a line at zero, one dot per seed.",
         paper=f"The switches are in its code; whether it tabulates them is not known. {NOT_READ}",
-        claims=("consistency", "both-directions", "next-label", "residual-motion", "occluder-input", "a10"),
+        claims=("consistency", "both-directions", "next-label", "flow", "residual-motion", "occluder-input", "a10"),
     ),
     Exhibit(
         name="ablation_table",
         title="The same in numbers",
         caption="Mean over object-frames ± standard deviation over seeds; the difference to SaVos of the same seeds.",
-        claims=("consistency", "both-directions", "next-label", "residual-motion", "occluder-input", "a10"),
+        claims=("consistency", "both-directions", "next-label", "flow", "residual-motion", "occluder-input", "a10"),
         columns={
             "Variant": "{label}",
             "Full": "{iou_full:.3f}| ± {iou_full_sd:.3f}",

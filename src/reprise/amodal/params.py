@@ -9,7 +9,7 @@ from reprise.params import Section
 
 Method = Literal[
     "savos", "per_frame", "completion", "completion_clean", "supervised", "supervised_image", "no_consistency",
-    "forward_only", "no_residual", "current_label", "occluder_input",
+    "forward_only", "no_flow", "no_residual", "current_label", "occluder_input",
 ]  # fmt: skip
 Names = Annotated[list[str], Field(min_length=1)]
 Widths = Annotated[list[PositiveInt], Field(min_length=2)]

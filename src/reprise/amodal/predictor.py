@@ -10,7 +10,7 @@ shrinks.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -117,16 +117,26 @@ class Predictor(nn.Module):
     Args:
         bidirectional: else the pass backwards is left out.
         warped: else the mask of a frame is compared with that frame itself (the ablation `current_label`).
+        moving: else all flow counts as rest, as input and where masks are warped (the ablation `no_flow`).
     """
 
     def __init__(
-        self, network: SaVos, *, enlarge: float, bidirectional: bool = True, warped: bool = True, occluder: bool = False
+        self,
+        network: SaVos,
+        *,
+        enlarge: float,
+        bidirectional: bool = True,
+        warped: bool = True,
+        moving: bool = True,
+        occluder: bool = False,
     ) -> None:
         super().__init__()
         self.network, self.enlarge = network, enlarge
-        self.bidirectional, self.warped, self.occluder = bidirectional, warped, occluder
+        self.bidirectional, self.warped, self.moving, self.occluder = bidirectional, warped, moving, occluder
 
     def forward(self, clip: Clip) -> Predictions:
+        if not self.moving:
+            clip = replace(clip, flow=torch.zeros_like(clip.flow))
         t = clip.visible.shape[1]
         box = boxes(clip.visible > 0, self.enlarge)
         origin, size = window_origins(box, (clip.visible.shape[2], clip.visible.shape[3]))
@@ -197,7 +207,7 @@ def predictor_of(method: str, settings: dict[str, Any]) -> Predictor:
         raise UserError(f"amodal.network: {error}") from None
     return Predictor(
         savos, enlarge=network.enlarge, bidirectional=method not in ("per_frame", "forward_only"),
-        warped=method != "current_label", occluder=occluder,
+        warped=method != "current_label", moving=method != "no_flow", occluder=occluder,
     )  # fmt: skip
 
 

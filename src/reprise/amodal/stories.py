@@ -29,13 +29,14 @@ NAMES = {
     "supervised_image": "supervised U-Net",
     "no_consistency": "no consistency",
     "forward_only": "forward only",
+    "no_flow": "no optical flow",
     "no_residual": "no residual motion",
     "current_label": "current-frame label",
     "occluder_input": "occluder as input",
 }
 BASELINES = ("visible", "convex", "completion", "completion_clean", "savos", "supervised", "supervised_image")
 TEMPORAL = ("per_frame", "no_consistency", "forward_only", "savos")
-ABLATIONS = ("no_consistency", "forward_only", "no_residual", "current_label", "occluder_input")
+ABLATIONS = ("no_consistency", "forward_only", "no_flow", "no_residual", "current_label", "occluder_input")
 ADAPTED = ("savos", "completion")
 
 
