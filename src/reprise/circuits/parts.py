@@ -176,11 +176,13 @@ class Attention(nn.Module):
         y = (self.norm_senders or self.norm)(senders)
         q, k, v = self.query(x, plan.query), self.key(y, plan.key), self.value(y, plan.value)
         q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in (q, k, v))
-        if plan.links is None or self.kernel is None:
-            heard = functional.scaled_dot_product_attention(q, k, v)
-        else:  # torch's own attention has no fast path for a bias with a gradient
+        bias = None
+        if plan.links is not None and self.kernel is not None:
             bias = self.kernel.links(plan.links, len(y))[:, None].to(q.dtype)
+        if bias is not None and bias.requires_grad:  # torch's own attention has no fast path for that
             heard = (q * q.shape[-1] ** -0.5 @ k.transpose(2, 3) + bias).softmax(-1) @ v
+        else:
+            heard = functional.scaled_dot_product_attention(q, k, v, attn_mask=bias)
         return self.out(heard.transpose(1, 2).flatten(2), plan.out)
 
 
