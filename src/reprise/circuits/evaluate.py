@@ -233,12 +233,14 @@ def graphs(runs: Sequence[Prediction]) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def circuits_of_texts(folder: Path, runs: Sequence[Prediction]) -> Iterator[tuple[str, np.ndarray]]:
-    """The circuits of the first test questions, the questions, and what their numbers mean."""
+    """The circuits of the first test questions, the questions, and what their numbers mean, where they have types."""
+    data = open_prepared(folder)
+    if "type" not in data.arrays:
+        return
+    rows = data.rows(TEST)
     for run in first(runs):
         arrays = run.read()
         if "circuits" in arrays:
-            data = open_prepared(folder)
-            rows = data.rows(TEST)
             yield f"{run.method}/circuits", arrays["circuits"][:SHOWN]
             for name in ("type", "text"):
                 yield f"{run.method}/{name}", np.asarray(data.arrays[name][rows][:SHOWN])
