@@ -103,7 +103,7 @@ PAGE = Page(
         (
             "Settings were picked on the seeds and the data that the checks are about",
             "Rates, epochs, outputs, bandwidths, the prior's m and weight, 16 or 32 processors: several were tried, "
-            "until the checks held. So A9, A12, A13 and A14 are calibrated here, not predicted, and A9's loss moves by two "
+            "until the checks held. So A9, A12, A13 and A14 are calibrated here, not predicted; A9's loss moves by two "
             "points from one recipe to the next. That means alone decide the checks, as the specification has it, was "
             "settled when their intervals, of three seeds, were found to span most bounds.",
         ),
