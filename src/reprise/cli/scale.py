@@ -9,10 +9,12 @@ import difflib
 import re
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.nodes import MappingNode
 
 from reprise.check import SHARED, problems
 from reprise.errors import UserError
@@ -21,6 +23,8 @@ from reprise.results import write_text
 
 FOLDER = Path("params")
 LAPTOP = "laptop"
+
+Keys = tuple[str, ...]
 
 
 class ScaleError(UserError):
@@ -75,19 +79,22 @@ def splice(text: str, source: str, papers: list[str]) -> str:
     for paper in papers:
         if paper not in wanted:
             raise ScaleError(f"no paper {paper} in that scale; known: {', '.join(wanted)}")
-    for paper in papers:
-        text = _replace(text, (paper,), _block(source, (paper,)))
+    theirs = _blocks(source)
+    text = _replace(text, {(paper,): theirs[paper,] for paper in papers})
     needed = {name for paper in papers for name in wanted[paper]}
     elsewhere = {name for names in _used(text).values() for name in names} - needed
-    described = YAML(typ="safe", pure=True).load(source)["data"]
-    for name in [name for name in described if name not in elsewhere]:
-        text = _replace(text, ("data", name), _block(source, ("data", name)))
+    described = _load(source)["data"]
+    text = _replace(text, {("data", name): theirs["data", name] for name in described if name not in elsewhere})
     return _with_datasets(text, source)
+
+
+def _load(text: str) -> Any:
+    return YAML(typ="safe", pure=True).load(text)
 
 
 def _used(text: str) -> dict[str, list[str]]:
     """paper -> the data sets its block names; `upstream.dataset` is what its networks are pretrained on."""
-    tree = YAML(typ="safe", pure=True).load(text)
+    tree = _load(text)
     papers = {name: block for name, block in tree.items() if name not in SHARED}
     upstream = {name: block.get("upstream", {}).get("dataset") for name, block in papers.items()}
     return {n: [*block.get("datasets", []), *([upstream[n]] if upstream[n] else [])] for n, block in papers.items()}
@@ -96,7 +103,7 @@ def _used(text: str) -> dict[str, list[str]]:
 def _with_datasets(text: str, source: str) -> str:
     """`text` with exactly the data sets that it uses in the lists of `common`; `source` names what `text` lacks."""
     used = list(dict.fromkeys(name for names in _used(text).values() for name in names))
-    trees = [YAML(typ="safe", pure=True).load(written) for written in (text, source)]
+    trees = [_load(written) for written in (text, source)]
     generated = {name for tree in trees for name in tree["common"]["generated"]}
     described = list(trees[0]["data"])
     # In the order of their blocks, so that going to a scale and back changes nothing.
@@ -105,48 +112,51 @@ def _with_datasets(text: str, source: str) -> str:
         "fetched": [name for name in used if name not in generated],
         "generated": [name for name in used if name in generated],
     }
+    ours = _blocks(text)
+    lists: dict[Keys, str] = {}
     for key, names in wanted.items():
         if names != trees[0]["common"][key]:
-            text = _with_list(text, ("common", key), names)
-    return text
+            written = f"[{', '.join(names)}]"
+            lists["common", key] = re.sub(r"\[[^]]*\]", written, ours["common", key], count=1)
+    return _replace(text, lists)
 
 
-def _with_list(text: str, path: tuple[str, ...], names: list[str]) -> str:
-    changed = re.sub(r"\[[^]]*\]", lambda _: f"[{', '.join(names)}]", _block(text, path), count=1)
-    return _replace(text, path, changed)
+def _replace(text: str, blocks: dict[Keys, str]) -> str:
+    """`text` with the lines of the blocks at these paths replaced; one that it lacks goes to the end of its parent."""
+    lines, spans = text.splitlines(keepends=True), _spans(text)
+    # From the last line up, so that the spans of what still waits stay true; of new ones, the last first.
+    placed = [(_place(path, spans, len(lines)), block) for path, block in reversed(blocks.items())]
+    for (start, end), block in sorted(placed, key=lambda pair: pair[0], reverse=True):
+        lines[start:end] = block.splitlines(keepends=True)
+    return "".join(lines)
 
 
-def _replace(text: str, path: tuple[str, ...], block: str) -> str:
-    """`text` with the lines of the block at `path` replaced; a block it lacks goes to the end of its parent."""
+def _place(path: Keys, spans: dict[Keys, tuple[int, int]], length: int) -> tuple[int, int]:
+    """Lines that a block at `path` takes: its own, or none at the end of its parent."""
+    end = spans[path[:-1]][1] if path[:-1] else length
+    return spans.get(path, (end, end))
+
+
+def _blocks(text: str) -> dict[Keys, str]:
+    """path -> the lines of its block, for paths of one and two keys."""
     lines = text.splitlines(keepends=True)
-    try:
-        start, end = _lines(text, path)
-    except KeyError:
-        start = end = _lines(text, path[:-1])[1] if path[:-1] else len(lines)
-    return "".join(lines[:start]) + block + "".join(lines[end:])
+    return {path: "".join(lines[start:end]) for path, (start, end) in _spans(text).items()}
 
 
-def _block(text: str, path: tuple[str, ...]) -> str:
-    start, end = _lines(text, path)
-    return "".join(text.splitlines(keepends=True)[start:end])
+def _spans(text: str) -> dict[Keys, tuple[int, int]]:
+    """path -> first line of its block and the line after its last, for paths of one and two keys.
 
-
-def _lines(text: str, path: tuple[str, ...]) -> tuple[int, int]:
-    """First line of the block at `path` and the line after its last; blank and comment lines after it do not count.
-
-    Raises KeyError if there is no such block.
+    Blank and comment lines after a block do not count as its own.
     """
-    node: Any = YAML().load(text)
-    for key in path[:-1]:
-        node = node[key]
-    start, column = node.lc.key(path[-1])
     lines = text.splitlines()
-    end = start + 1
-    for number in range(start + 1, len(lines)):
-        line = lines[number]
-        if not line.strip() or line.lstrip().startswith("#"):
-            continue
-        if len(line) - len(line.lstrip()) <= column:
-            break
-        end = number + 1
-    return start, end
+    blank = [not line.strip() or line.lstrip().startswith("#") for line in lines]
+
+    def spans(node: Any, above: Keys, stop: int) -> Iterator[tuple[Keys, tuple[int, int]]]:
+        starts = [key.start_mark.line for key, _ in node.value]
+        for (key, value), start, following in zip(node.value, starts, [*starts[1:], stop], strict=True):
+            end = max(number for number in range(start, following) if not blank[number]) + 1
+            yield (*above, key.value), (start, end)
+            if not above and isinstance(value, MappingNode) and value.start_mark.line > start:
+                yield from spans(value, (key.value,), end)
+
+    return dict(spans(YAML(typ="safe", pure=True).compose(text), (), len(lines)))
