@@ -69,10 +69,13 @@ class Line(nn.Module):
             layer(y, codes).unflatten(-1, (self.heads, -1)).transpose(2, 3)
             for layer in (self.query, self.key, self.value)
         )
-        weight = (q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5).softmax(-1)  # b f h v v
-        weight = weight * (taken[..., :, None] * taken[..., None, :])[:, :, None]
-        weight = weight / (weight.sum(-1, keepdim=True) + FLOOR)
-        heard = (weight @ v).transpose(2, 3).flatten(3)
+        # Weights S_ij c_i c_j / (sum_j S_ij c_i c_j + floor) with S the softmax and c what is taken, without a matrix
+        # for each factor: c_j goes into the values and, as one more column, gives the sum; c_i stands before both.
+        own = taken[:, :, None, :, None]
+        sent = torch.cat([v * own, own.expand(*v.shape[:-1], 1)], -1)
+        heard = (q * q.shape[-1] ** -0.5 @ k.transpose(-1, -2)).softmax(-1) @ sent  # b f h v e+1
+        heard = own * heard[..., :-1] / (own * heard[..., -1:] + FLOOR)
+        heard = heard.transpose(2, 3).flatten(3)
         x = x + taken[..., None] * self.out(heard, codes)
         inner = functional.gelu(self.up(self.norm_hidden(x), codes))
         return x + taken[..., None] * self.down(inner, codes)
@@ -138,5 +141,5 @@ def costs(sizes: InterpreterSizes, tokens: int) -> int:
     """Multiply-accumulate operations of one sample (Sec. 4), all iterations of all scripts."""
     d, v = sizes.width, tokens + 1
     routing = v * d * (d + sizes.signature)
-    line = v * (4 + 2 * sizes.hidden) * d * d + 2 * v * v * d
+    line = v * (4 + 2 * sizes.hidden) * d * d + v * v * (2 * d + sizes.heads)
     return round(sizes.scripts * sizes.iterations * (routing + sizes.functions * sizes.lines * line))

@@ -34,6 +34,17 @@ def parser() -> argparse.ArgumentParser:
     ledger = commands.add_parser("claims", help="print the ledger: a verdict per claim")
     ledger.add_argument("paper", nargs="?", metavar="PAPER", help="default: every paper")
     ledger.set_defaults(module="ledger")
+
+    diff = commands.add_parser(
+        "diff",
+        help="what changed since a revision: claims, parameters, figures",
+        description="Compares the ledger, the parameters and the figures' data with those that a git revision holds; "
+        "prints Markdown for a pull request. Needs no data.",
+    )
+    diff.add_argument("revision", nargs="?", default="HEAD", metavar="REV", help="default: HEAD")
+    diff.add_argument("--json", action="store_true", help="JSON in the place of Markdown")
+    diff.add_argument("--images", metavar="FOLDER", help="write pairs of the changed figures there, before and now")
+    diff.set_defaults(module="diff")
     return root
 
 

@@ -1,0 +1,40 @@
+"""Files as a git revision holds them."""
+
+import subprocess
+from pathlib import Path
+
+from reprise.errors import UserError
+
+
+class RevisionError(UserError):
+    """Git is not there, or does not know the revision."""
+
+
+def resolve(revision: str) -> str:
+    """The short name of the commit that `revision` stands for; raises RevisionError."""
+    return _git("rev-parse", "--short", "--verify", "--quiet", f"{revision}^{{commit}}", failure=(
+        f"git knows no revision {revision} here: fetch it first (`git fetch origin {revision.removeprefix('origin/')}`)"
+    )).strip()  # fmt: skip
+
+
+def text(revision: str, path: Path | str) -> str | None:
+    """A file of the revision, `path` from the current folder; None where it has none."""
+    try:
+        return _git("show", f"{revision}:./{path}", failure="")
+    except RevisionError:
+        return None
+
+
+def names(revision: str, folder: Path | str) -> list[str]:
+    """Paths of the files below `folder` in the revision, from the current folder."""
+    return _git("ls-tree", "-r", "--name-only", revision, "--", f"{folder}/", failure="").splitlines()
+
+
+def _git(*arguments: str, failure: str) -> str:
+    try:
+        done = subprocess.run(["git", *arguments], capture_output=True, check=True, encoding="utf-8")
+    except FileNotFoundError:
+        raise RevisionError("git is not on the path: install it") from None
+    except subprocess.CalledProcessError as error:
+        raise RevisionError(failure or error.stderr.strip() or f"git {arguments[0]} failed") from None
+    return done.stdout
