@@ -9,13 +9,14 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from reprise import jobs
-from reprise.jobs import JobError
+from reprise import engines, jobs
+from reprise.engines import JobError
 
 SOURCE = Path(jobs.__file__).parent
 WORK = '''
@@ -131,7 +132,8 @@ def test_engines(work, monkeypatch):
     with pytest.raises(JobError, match="REPRISE_ENGINE=dask is not an engine; known: loky, ray, sequential"):
         jobs.run("stage", work.square, some(1))
     monkeypatch.setenv("REPRISE_ENGINE", "ray")
-    with pytest.raises(JobError, match="ray"):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(JobError, match=r"needs Ray: pip install -e '\.\[ray\]'"):
         jobs.run("stage", work.square, some(1))
     assert logged() == []
 
@@ -140,17 +142,17 @@ def test_engines(work, monkeypatch):
 def test_number_of_workers_must_be_a_number(work, monkeypatch, value):
     monkeypatch.setenv("REPRISE_JOBS", value)
     with pytest.raises(JobError, match=f"REPRISE_JOBS={value}"):
-        jobs.n_workers()
+        engines.n_workers()
 
 
 def test_number_of_workers(monkeypatch):
     monkeypatch.setenv("REPRISE_JOBS", "5")
-    assert jobs.n_workers() == 5
+    assert engines.n_workers() == 5
     monkeypatch.delenv("REPRISE_JOBS")
     on_gpu = Path("/dev/nvidia0").exists()
-    assert jobs.n_workers() == (1 if on_gpu else len(os.sched_getaffinity(0)))
+    assert engines.n_workers() == (1 if on_gpu else len(os.sched_getaffinity(0)))
     monkeypatch.delattr(os, "sched_getaffinity")  # macOS has none
-    assert jobs.n_workers() == (1 if on_gpu else os.cpu_count())
+    assert engines.n_workers() == (1 if on_gpu else os.cpu_count())
 
 
 def test_workdir(work):
@@ -190,6 +192,15 @@ def test_a_full_disk_leaves_nothing_behind_that_looks_whole(work, monkeypatch):
     assert squares(jobs.run("stage", work.square, some(4))) == [16]
 
 
+def test_a_shared_store_forgets_nothing(work, monkeypatch):
+    monkeypatch.setenv("REPRISE_STORE", "elsewhere/jobs")
+    paths = jobs.run("stage", work.square, some(1, 2))
+    assert {str(path.parent) for path in paths} == {"elsewhere/jobs/stage"}
+    jobs.prune("stage", [])
+    jobs.run("stage", work.square, some(1, 2, 3))
+    assert logged() == [1, 2, 3]
+
+
 def test_stored_arrays_hold_no_pickles(work):
     (path,) = jobs.run("stage", work.square, some(2))
     np.savez(path, thing=np.array([{}], dtype=object))
@@ -219,7 +230,7 @@ def test_imports_follow_every_kind_of_import(tmp_path):
     )
     found = {str(path.relative_to(SOURCE)) if path != file else "." for path in jobs.imports(file)}
     direct = {".", "__init__.py", "results.py", "seeding.py", "fairness/__init__.py", "fairness/massaging.py"}
-    indirect = {"errors.py", "fairness/thresholds.py", "data/arrays.py", "data/faces.py", "params.py"}
+    indirect = {"errors.py", "progress.py", "fairness/thresholds.py", "data/arrays.py", "data/faces.py", "params.py"}
     assert found == direct | indirect
 
 
@@ -326,6 +337,62 @@ def test_loky_and_sequential_store_the_same(tmp_path):
         found.append({path.name: {k: v.tolist() for k, v in jobs.load(path).items()} for path in store})
     assert len(found[0]) == 6
     assert found[0] == found[1]
+
+
+def test_two_checkouts_at_the_same_job_run_it_once(tmp_path):
+    shared = {"REPRISE_STORE": str(tmp_path / "store"), "REPRISE_ENGINE": "sequential"}
+    todo = [{"number": 3, "log": str(tmp_path / "log"), "seconds": 2.0}]
+    folders = [tmp_path / name for name in ("one", "two")]
+    for folder in folders:
+        folder.mkdir()
+    with Stage(folders[0], todo, **shared) as one, Stage(folders[1], todo, **shared) as two:
+        assert one.end()[:2] == two.end()[:2] == (0, "[9]")
+    assert (tmp_path / "log").read_text() == "3\n"
+
+
+# ---------------------------------------------------------------- Ray
+
+
+@pytest.fixture(scope="module")
+def ray_cluster():
+    """Two nodes of one core each on this machine: the head, and one that can be killed."""
+    utils = pytest.importorskip("ray.cluster_utils", reason="needs the ray extra")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        cluster = utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+        yield cluster
+        cluster.shutdown()
+
+
+@pytest.mark.slow
+def test_ray_survives_a_killed_node(tmp_path, ray_cluster):
+    """No finished job is lost, and what the node was at starts anew on the other one."""
+    node = ray_cluster.add_node(num_cpus=1)
+    ray_cluster.wait_for_nodes()
+    todo = some(*range(8), seconds=1.0)
+    with Stage(tmp_path, todo, REPRISE_ENGINE="ray", RAY_ADDRESS=ray_cluster.address) as stage:
+        wait_for(lambda: stored(tmp_path) >= 2)
+        finished = {int(jobs.load(path)["number"][0]) for path in tmp_path.glob(".reprise/jobs/stage/*.npz")}
+        ray_cluster.remove_node(node, allow_graceful=False)
+        code, squared, err = stage.end()
+    assert (code, squared) == (0, str([number**2 for number in range(8)])), err
+    log = [int(line) for line in (tmp_path / "log").read_text().split()]
+    assert set(log) == set(range(8)) and all(log.count(number) == 1 for number in finished)
+
+
+@pytest.mark.slow
+def test_ray_failure_names_the_job(tmp_path, ray_cluster):
+    (tmp_path / "broken").touch()
+    with Stage(tmp_path, some(3, fail="broken"), REPRISE_ENGINE="ray", RAY_ADDRESS=ray_cluster.address) as stage:
+        code, _, err = stage.end()
+    assert code == 1 and "job 3 failed: ValueError: no square of 3" in err
+
+
+def test_no_ray_cluster_at_the_address(tmp_path):
+    pytest.importorskip("ray", reason="needs the ray extra")
+    with Stage(tmp_path, some(1), REPRISE_ENGINE="ray", RAY_ADDRESS="127.0.0.1:1") as stage:
+        code, _, err = stage.end()
+    assert code == 1 and "no Ray cluster answers at RAY_ADDRESS=127.0.0.1:1" in err
 
 
 def test_loky_failure_names_the_job_and_keeps_the_finished_ones(tmp_path):

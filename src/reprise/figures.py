@@ -21,6 +21,8 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
+from reprise.progress import track
+
 REPORTS = Path("reports")
 DIGITS = 6
 CLIP = re.compile(r"(?<=url\(#)p[0-9a-f]{10}(?=\))|(?<=<clipPath id=\")p[0-9a-f]{10}(?=\")")
@@ -178,7 +180,8 @@ def draw(exhibits: Mapping[str, Exhibit], table: pd.DataFrame, paper: str) -> No
         mp_context=get_context("fork"), initializer=_inherit, initargs=({**exhibits}, table, paper)
     )
     with pool:
-        list(pool.map(_draw, exhibits))
+        for _ in track(pool.map(_draw, exhibits), f"{paper}-report", len(exhibits), "figure"):
+            pass
 
 
 _inherited: tuple[dict[str, Exhibit], pd.DataFrame, str]

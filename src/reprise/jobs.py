@@ -7,8 +7,8 @@ A finished job is stored in `.reprise/jobs/` under a hash of (function, its code
 the next run takes up where the last one stopped. "Its code" is every file of this package that the function's module
 imports, found in the source without running it, so an edit elsewhere keeps the store.
 
-What depends on the machine comes from the environment: `REPRISE_ENGINE` = loky (default), ray or sequential,
-`REPRISE_JOBS` = number of workers (default: the cores this process may use).
+`REPRISE_STORE` names a store that several checkouts share, as the experiments of a sweep do: a job that one of them has
+finished, or is at, is not run again, and nothing is forgotten. How jobs run side by side: `reprise.engines`.
 """
 
 import ast
@@ -27,29 +27,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock
 
-from reprise.errors import UserError, disk_problem
+from reprise.engines import JobError, engine
+from reprise.errors import disk_problem
+from reprise.progress import Bar
 
 STORE = Path(".reprise/jobs")
-# glibc hands large blocks back to the kernel after every training step and faults them in again in the next one;
-# keeping them makes a small training 1.2 times faster. Read when a process starts, so set before the workers do.
-MALLOC = {
-    "MALLOC_MMAP_THRESHOLD_": "2000000000",
-    "MALLOC_TRIM_THRESHOLD_": "2000000000",
-    "MALLOC_TOP_PAD_": "200000000",
-    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",  # and in large pages: another tenth
-}
 PACKAGE = Path(__file__).resolve().parent
 BY_NAME = re.compile(rf"{PACKAGE.name}(\.\w+)+:\w+")
 
 Arrays = dict[str, np.ndarray]
 
 _workdir: Path | None = None  # of the job this process is running
-_pooled = False  # whether workers have been started
-
-
-class JobError(UserError):
-    """A job failed; the message names the job and its error."""
+_label = ""
 
 
 def run(
@@ -72,7 +63,7 @@ def run(
     Raises:
         JobError: a job raised; jobs already finished stay stored.
     """
-    folder = STORE / name
+    folder = store() / name
     folder.mkdir(parents=True, exist_ok=True)
     salt = [*_identity(function), *inputs]
     paths = [folder / f"{_hash([*salt, job])}.npz" for job in jobs]
@@ -80,13 +71,26 @@ def run(
     todo = [(dict(job), path, label) for job, path, label in zip(jobs, paths, labels, strict=True) if not path.exists()]
     if len(todo) < len(jobs):
         print(f"{name}: {len(jobs) - len(todo)} of {len(jobs)} jobs were finished before", flush=True)
-    engine = os.environ.get("REPRISE_ENGINE", "loky")
-    if engine not in ENGINES:
-        raise JobError(f"REPRISE_ENGINE={engine} is not an engine; known: {', '.join(ENGINES)}")
     tasks = [functools.partial(_run_one, function, job, path, label) for job, path, label in todo]
-    for _ in _progress(name, ENGINES[engine](tasks), len(todo)):
-        pass
+    if tasks:
+        _all(name, engine()(tasks), len(tasks))
     return paths
+
+
+def _all(name: str, finished: Iterator[str], total: int) -> None:
+    bar = Bar(name, total, "job")
+    try:
+        for label in finished:
+            bar.update(note=f", last {label}")
+    finally:
+        bar.close()
+    if bar.bar is None:
+        print(f"{name}: {total} jobs in {time.monotonic() - bar.start:.0f} s", flush=True)
+
+
+def store() -> Path:
+    """Where finished jobs lie."""
+    return Path(os.environ.get("REPRISE_STORE", STORE))
 
 
 def _identity(function: str | Callable[..., Arrays]) -> tuple[str, str]:
@@ -101,8 +105,10 @@ def _identity(function: str | Callable[..., Arrays]) -> tuple[str, str]:
 
 def prune(name: str, keep: Iterable[Path]) -> None:
     """Forget stored jobs of `name` other than `keep`, and what killed ones left: for after a stage has written."""
+    if "REPRISE_STORE" in os.environ:
+        return
     kept = set(keep)
-    for path in (STORE / name).glob("*"):
+    for path in (store() / name).glob("*"):
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         elif path not in kept:
@@ -116,12 +122,23 @@ def load(path: Path) -> Arrays:
 
 
 def _run_one(function: Any, job: dict[str, Any], path: Path, label: str) -> str:
-    global _workdir
+    lock = path.with_suffix(".lock")
+    with FileLock(lock):  # another checkout may be at the same job
+        try:
+            if not path.exists():
+                _store_one(function, job, path, label)
+        finally:
+            lock.unlink(missing_ok=True)
+    return label
+
+
+def _store_one(function: Any, job: dict[str, Any], path: Path, label: str) -> None:
+    global _workdir, _label
     if isinstance(function, str):
         module, name = function.split(":")
         function = getattr(importlib.import_module(module), name)
     _single_thread()
-    _workdir = work = path.with_suffix(".work")
+    _workdir, _label = path.with_suffix(".work"), label
     try:
         arrays = function(**job)
     except Exception as error:
@@ -130,7 +147,7 @@ def _run_one(function: Any, job: dict[str, Any], path: Path, label: str) -> str:
             raise
         raise JobError(f"{label} failed: {detail} (REPRISE_DEBUG=1 shows the traceback)") from None
     finally:
-        _workdir = None
+        work, _workdir, _label = _workdir, None, ""
     aside = path.with_suffix(f".{os.getpid()}.tmp")
     try:
         with open(aside, "wb") as file:
@@ -139,7 +156,6 @@ def _run_one(function: Any, job: dict[str, Any], path: Path, label: str) -> str:
     finally:
         aside.unlink(missing_ok=True)
     shutil.rmtree(work, ignore_errors=True)
-    return label
 
 
 def workdir() -> Path | None:
@@ -147,79 +163,15 @@ def workdir() -> Path | None:
     return _workdir
 
 
+def label() -> str:
+    """What the running job is called; empty outside jobs."""
+    return _label
+
+
 def _single_thread() -> None:
     """Jobs share the cores by running side by side, so each uses one thread (unless the user says otherwise)."""
     if "torch" in sys.modules and "OMP_NUM_THREADS" not in os.environ:
         sys.modules["torch"].set_num_threads(1)
-
-
-def n_workers() -> int:
-    """Workers to run: `REPRISE_JOBS`, else one on a machine with an NVIDIA GPU, else the cores this process may use."""
-    if wanted := os.environ.get("REPRISE_JOBS"):
-        if not wanted.isdigit() or wanted == "0":
-            raise JobError(f"REPRISE_JOBS={wanted} is not a number of workers, 1 or more")
-        return int(wanted)
-    if Path("/dev/nvidia0").exists():
-        return 1
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _sequential(tasks: Sequence[Callable[[], str]]) -> Iterator[str]:
-    for task in tasks:
-        yield task()
-
-
-def _loky(tasks: Sequence[Callable[[], str]]) -> Iterator[str]:
-    global _pooled
-    # A lone task is done here, unless idle workers of an earlier call have made its imports already.
-    workers = min(n_workers(), len(tasks) + _pooled)
-    if workers <= 1:
-        yield from _sequential(tasks)
-        return
-    _pooled = True
-    import joblib
-    from joblib.externals.loky.process_executor import BrokenProcessPool
-
-    for name, value in MALLOC.items():
-        os.environ.setdefault(name, value)
-    parallel = joblib.Parallel(workers, return_as="generator_unordered", pre_dispatch="all", batch_size=1)
-    try:
-        yield from parallel(joblib.delayed(task)() for task in tasks)
-    except BrokenProcessPool:
-        raise JobError(
-            "a worker process was killed, most often for want of memory: finished jobs are kept, run again, if need be "
-            f"with fewer workers (REPRISE_JOBS={workers - 1})"
-        ) from None
-
-
-def _ray(tasks: Sequence[Callable[[], str]]) -> Iterator[str]:
-    raise JobError("REPRISE_ENGINE=ray is not available in this version; use loky or sequential")
-
-
-# An engine takes the tasks and yields each one's label as it finishes, in any order.
-ENGINES: dict[str, Callable[[Sequence[Callable[[], str]]], Iterator[str]]] = {
-    "loky": _loky,
-    "ray": _ray,
-    "sequential": _sequential,
-}
-
-
-def _progress(name: str, finished: Iterator[str], total: int) -> Iterator[str]:
-    """A bar on a terminal; otherwise a plain line every 30 seconds and one at the end."""
-    if not total:
-        return
-    if sys.stderr.isatty():
-        from tqdm import tqdm
-
-        yield from tqdm(finished, total=total, desc=name, unit="job")
-        return
-    start = last = time.monotonic()
-    for done, label in enumerate(finished, 1):
-        now = time.monotonic()
-        if now - last > 30 or done == total:
-            print(f"{name}: {done}/{total} jobs, {now - start:.0f} s, last {label}", flush=True)
-            last = now
-        yield label
 
 
 def _hash(content: Any) -> str:
@@ -271,4 +223,4 @@ def _module_file(name: str) -> Path | None:
 
 def clear(name: str) -> None:
     """Forget all stored jobs of `name`."""
-    shutil.rmtree(STORE / name, ignore_errors=True)
+    shutil.rmtree(store() / name, ignore_errors=True)

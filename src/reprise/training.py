@@ -30,7 +30,7 @@ from pytorch_lightning.callbacks import Callback, Checkpoint, EarlyStopping
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from reprise import jobs
+from reprise import jobs, progress
 from reprise.errors import UserError
 from reprise.params import Recipe
 
@@ -126,6 +126,19 @@ class _Fit(pl.LightningModule):
         self.undecayed = undecayed
         self.curve: list[float] = []
         self._sum, self._count, self._logged = torch.zeros(()), 0, time.monotonic()
+        self._start = self._said = self._logged
+        self._first = 0  # step, of what goes on from a checkpoint
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        if self.trainer.is_global_zero and (now := time.monotonic()) - self._said >= progress.EVERY:
+            self._said = now
+            total = len(self.rows) * self.recipe.epochs
+            line = progress.said(self.trainer.global_step - self._first, total - self._first, now - self._start, "step")
+            print(f"{jobs.label() or 'training'}: epoch {self.current_epoch + 1}, {line}", flush=True)
+
+    def on_train_start(self) -> None:
+        self._start = self._said = time.monotonic()
+        self._first = self.trainer.global_step
 
     def setup(self, stage: str) -> None:
         if self.trainer.world_size > 1:

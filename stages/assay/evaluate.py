@@ -7,6 +7,7 @@ from reprise.assay import plan
 from reprise.assay.evaluate import Labels, Logits, Row, classes, evaluate
 from reprise.assay.params import load
 from reprise.errors import run_stage
+from reprise.progress import track
 from reprise.seeding import derive
 
 
@@ -18,13 +19,13 @@ def main() -> None:
     folder = Path("data/results/assay", dataset)
     out = Path("data/results/assay/measurements", f"{dataset}.parquet")
     rows: list[Row] = [classes(dataset, labels)]
-    for label, members in plan.groups(block, dataset).items():
+    groups = plan.groups(block, dataset)
+    for label, members in track(groups.items(), f"assay-evaluate@{dataset}", len(groups), "group"):
         logits: Logits = {}
         for key, values in jobs.load(folder / "predictions" / f"{label}.npz").items():
             run, _, name = key.partition("/")
             logits.setdefault(run, {})[name] = values
         rows += evaluate(members, logits, labels, draws=settings.bootstrap, seed=derive(seed, "assay", "stderr"))
-        print(f"assay-evaluate@{dataset}: {label}", flush=True)
     results.write(rows, out)
 
 

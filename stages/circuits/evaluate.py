@@ -10,6 +10,7 @@ from reprise.circuits.evaluate import Row, circuits_of_texts, evaluate, graphs, 
 from reprise.circuits.params import load
 from reprise.data.arrays import open_prepared
 from reprise.errors import run_stage
+from reprise.progress import track
 
 
 def main() -> None:
@@ -17,7 +18,7 @@ def main() -> None:
     folder_of, out = Path("data/results/circuits/predictions"), Path("data/results/circuits/analysis")
     rows: list[Row] = []
     shown: dict[str, np.ndarray] = {}
-    for dataset in block.datasets:
+    for dataset in track(block.datasets, "circuits-evaluate", len(block.datasets), "data set"):
         folder = Path("data/prepared", dataset)
         runs = predictions(block, dataset, folder_of / dataset)
         plan.check_data(folder_of / dataset, open_prepared(folder).digest)
@@ -25,7 +26,6 @@ def main() -> None:
         if dataset == next((name for name in block.datasets if name in plan.PRUNED), None):
             shown |= graphs(runs)
         shown |= circuits_of_texts(folder, runs)
-        print(f"circuits-evaluate: {dataset}", flush=True)
     results.write(rows, out / "results.parquet")
     aside = out / ".graphs.npz"
     np.savez_compressed(aside, **shown)  # type: ignore[arg-type]

@@ -7,6 +7,7 @@ from reprise import params, results
 from reprise.errors import run_stage
 from reprise.fairness import evaluate, plan
 from reprise.fairness.params import load
+from reprise.progress import track
 
 
 def main() -> None:
@@ -17,7 +18,8 @@ def main() -> None:
     fits = json.loads(Path("data/models/fairness", dataset, "merge.json").read_text())
     middle = f"{sorted(block.strengths)[len(block.strengths) // 2]:g}"
     rows: list[evaluate.Row] = []
-    for label, members in plan.arms(block, dataset).items():
+    arms = plan.arms(block, dataset)
+    for label, members in track(arms.items(), f"fairness-evaluate@{dataset}", len(arms), "arm"):
         first = members[0]
         if first.arm == "twin":
             continue  # read beside the main arm, as the ceiling of agreement
@@ -40,7 +42,6 @@ def main() -> None:
             twin=str(twin) if twin.exists() else None,
             scatter=middle if first.seed == block.seeds[0] and compared else None,
         )
-        print(f"fairness-evaluate@{dataset}: {label}", flush=True)
     results.write(rows, folder / "results.parquet")
 
 

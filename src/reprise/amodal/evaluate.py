@@ -24,6 +24,7 @@ from reprise.amodal.params import Evaluation, Params
 from reprise.amodal.plan import COMPLETIONS, IMAGE
 from reprise.amodal.tracks import HIDDEN_TRUTH, Tracks, Truth
 from reprise.data.arrays import DataError, open_prepared, remedy
+from reprise.progress import track
 from reprise.results import ResultsError, setting
 
 Row = dict[str, Any]
@@ -150,7 +151,8 @@ def measure(
     with ExitStack() as stack:
         shape = (int(tracks.lengths.sum()), *arrays["owner"].shape[1:])
         stored = {run: stack.enter_context(Probabilities(run.path, split, shape)) for run in runs}
-        for number, (_, name, first, length, _) in enumerate(tracks.table):
+        table = track(tracks.table, f"amodal-evaluate: {split}", len(tracks.table), "object")
+        for number, (_, name, first, length, _) in enumerate(table):
             rows = slice(first, first + length)
             owner = np.asarray(arrays["owner"][rows])
             visible = owner == name

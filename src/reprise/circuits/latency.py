@@ -32,6 +32,7 @@ from reprise.circuits.plan import PRUNED, VARIANTS, prior
 from reprise.circuits.plan import settings as settings_of
 from reprise.circuits.train import Augment, Objective
 from reprise.data.arrays import Prepared, open_prepared
+from reprise.progress import track
 from reprise.results import setting
 from reprise.seeding import derive
 
@@ -315,9 +316,9 @@ def measure(block: Params, prepared: Path, seed: int) -> Iterator[Row]:
     program = sizes["interpreter"] = InterpreterSizes(**about["interpreter"])
     with torch.no_grad():
         tokens, _ = read()
-    for over in GROWS:
+    for over in track(GROWS, "circuits-latency: scaling", len(GROWS), "size"):
         yield from scaling(over, getattr(settings, over), sizes, tokens, repeats)
     yield from routing(program, tokens, repeats)
-    for name, data in sets.items():
+    for name, data in track(sets.items(), "circuits-latency: as trained", len(sets), "data set"):
         methods = [method for method in TIMED if method in block.tasks[name].runs]
         yield from as_trained(data, methods, settings_of(block, name), settings.batch_size, repeats)

@@ -25,6 +25,7 @@ from pydantic import Field, PositiveInt
 from reprise.data.sources import provenance
 from reprise.data.videos import OTHER, Track, VideoWriter
 from reprise.params import Section
+from reprise.progress import track
 from reprise.seeding import derive
 
 HEIGHT, WIDTH = 50, 56
@@ -81,7 +82,7 @@ def _prepare(
         track_frames=n_tracks * options.frames,
     ) as writer:
         for split, n in videos.items():
-            for k in range(n):
+            for k in track(range(n), f"{name}: {split}", n, "video"):
                 rng = np.random.default_rng(derive(seed, name, split, k))
                 frames, owner, flow, tracks = draw_video(rng, options.frames, shape, attached=attached)
                 writer.video(frames, owner, flow, tracks if split == "train" else tracks[:1])

@@ -9,7 +9,6 @@ Because the renderer is ours, the same person can be drawn twice, once with each
 the pair set (rows 2i and 2i+1 of a `pairs` split) measures what a decision owes to the group cues alone.
 """
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated
@@ -20,6 +19,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 
 from reprise.data.arrays import Writer
 from reprise.params import Section
+from reprise.progress import track
 from reprise.seeding import derive
 
 FACTORS = (
@@ -149,7 +149,8 @@ def render(factors: Float[np.ndarray, "n 13"], noise_seed: int) -> np.ndarray:
     """Render factors to (n, 3, 32, 32) uint8; face i gets pixel noise i of `noise_seed`, whatever its factors."""
     rng = np.random.default_rng(noise_seed)
     images = np.empty((len(factors), 3, SIZE, SIZE), np.uint8)
-    for rows in _chunks(len(factors), 250):
+    chunks = _chunks(len(factors), 250)
+    for rows in track(chunks, "faces", len(chunks), "chunk"):
         pixels = rng.standard_normal((rows.stop - rows.start, 3, SIZE, SIZE), np.float32)
         pixels *= NOISE_SD
         pixels += _paint(factors[rows].astype(np.float32))
@@ -159,9 +160,8 @@ def render(factors: Float[np.ndarray, "n 13"], noise_seed: int) -> np.ndarray:
     return images
 
 
-def _chunks(n: int, size: int) -> Iterator[slice]:
-    for start in range(0, n, size):
-        yield slice(start, min(start + size, n))
+def _chunks(n: int, size: int) -> list[slice]:
+    return [slice(start, min(start + size, n)) for start in range(0, n, size)]
 
 
 def _inside(signed_distance: np.ndarray) -> np.ndarray:

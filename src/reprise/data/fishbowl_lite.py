@@ -23,6 +23,7 @@ from pydantic import Field, PositiveInt
 from reprise.data.sources import provenance
 from reprise.data.videos import OTHER, Track, VideoWriter
 from reprise.params import Section
+from reprise.progress import track
 from reprise.seeding import derive
 
 HEIGHT, WIDTH = 64, 96
@@ -69,7 +70,9 @@ def prepare(raw: Path, out: Path, options: Options, *, seed: int) -> None:
         track_frames=sum(found) * options.frames,
     ) as writer:
         for split, n in wanted.items():
-            for rng, scene, tracks in scenes(seed, split, n, options.frames):
+            for rng, scene, tracks in track(
+                scenes(seed, split, n, options.frames), f"fishbowl_lite: {split}", n, "video"
+            ):
                 writer.video(*render(rng, scene), tracks)
             writer.split(split)
         types = {split: list(UNSEEN if split.startswith("unseen") else SEEN) for split in wanted}

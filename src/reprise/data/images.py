@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from joblib import Parallel, delayed
 from PIL import Image
-from tqdm import tqdm
 
 from reprise.data.arrays import DataError
+from reprise.progress import Bar
 
 CHUNK = 64  # images a thread decodes before it reports
 
@@ -110,6 +110,7 @@ def fill(
         return len(part)
 
     jobs = (delayed(fill_from)(start) for start in range(0, len(names), CHUNK))
-    with tqdm(total=len(names), unit="image", disable=None) as bar:
-        for done in Parallel(n_jobs=-1, prefer="threads", return_as="generator")(jobs):
-            bar.update(done)
+    bar = Bar("images", len(names), "image")
+    for done in Parallel(n_jobs=-1, prefer="threads", return_as="generator")(jobs):
+        bar.update(done)
+    bar.close()

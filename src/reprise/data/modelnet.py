@@ -14,12 +14,12 @@ from typing import Annotated
 import numpy as np
 from jaxtyping import Float, Int
 from pydantic import Field
-from tqdm import tqdm
 
 from reprise.data.arrays import DataError, Writer, ranges
 from reprise.data.sources import provenance
 from reprise.data.splits import shuffled
 from reprise.params import Section
+from reprise.progress import track
 from reprise.seeding import derive
 
 ARCHIVE, TOP = "ModelNet40.zip", "ModelNet40"
@@ -68,7 +68,7 @@ def _write(raw: Path, out: Path, options: Options, seed: int, archive: Path, bun
     with Writer(out, name="modelnet40") as writer:
         writer.create("labels", (len(names), 1), np.uint8)[:, 0] = [classes.index(name.split("/")[1]) for name in names]
         x = writer.create("x", (len(names), options.points, 3), np.float32)
-        for row, name in enumerate(tqdm(names, unit="mesh", disable=None)):
+        for row, name in enumerate(track(names, "modelnet40", len(names), "mesh")):
             try:
                 vertices, triangles = read_off(bundle.read(name))
                 random = np.random.default_rng(derive(seed, "modelnet40", name))

@@ -19,6 +19,7 @@ from PIL import Image
 
 from reprise.data.arrays import DataError
 from reprise.data.videos import OTHER, Track, VideoWriter
+from reprise.progress import Bar
 
 LOWEST, HIGHEST = 0.1, 0.7  # occlusion rates between which a frame is scored, both excluded
 TEST_FRAMES = 10  # a track must be longer to be tested on
@@ -88,11 +89,14 @@ def write(
             raise DataError(f"{name}: {split} holds no object that can be tracked: allow more videos or a larger size")
     counts = {"frames": frames, "videos": videos, "tracks": tracks, "track_frames": track_frames}
     with VideoWriter(out, name=name, height=height, width=width, **counts) as writer:
+        bar = Bar(name, videos, "clip")
         for split, clips in splits.items():
             for clip in _tracked(clips()):
                 images, flow = clip.read()
                 writer.video(images, clip.owner, flow, clip.tracks)
+                bar.update()
             writer.split(split)
+        bar.close()
         writer.finish(**card)
 
 

@@ -34,6 +34,7 @@ from ruamel.yaml import YAML, YAMLError
 
 from reprise.data.archives import DAMAGED, SourceError, extract
 from reprise.data.arrays import aside, sha256
+from reprise.progress import Bar
 
 TABLE = Path(__file__).with_name("sources.yaml")
 MANIFEST = "manual.json"
@@ -246,8 +247,9 @@ def _download(name: str, file: File, target: Path) -> None:
     store = pooch.create(
         target.parent, base_url="", registry={target.name: None}, urls={target.name: url}, retry_if_failed=RETRIES
     )
+    bar = Bar(f"{name}: {file.name}", file.bytes or 0, "B")
     try:
-        store.fetch(target.name, downloader=pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), chunk_size=1 << 16))
+        store.fetch(target.name, downloader=pooch.HTTPDownloader(progressbar=bar, chunk_size=1 << 16))
     except requests.HTTPError as failure:
         raise SourceError(f"{failure}: {remedy}") from failure  # names the status and the URL
     except requests.exceptions.ChunkedEncodingError as failure:
