@@ -12,7 +12,7 @@ import pytest
 from safetensors.numpy import load_file
 
 import samples_video as samples
-from conftest import clone, edit, ran, run_in
+from conftest import clone, edit, put_back, ran, run_in
 from reprise import results
 
 pytestmark = pytest.mark.slow
@@ -171,13 +171,9 @@ BELOW = {"amodal-report", "claims", "report"}
 def test_one_changed_parameter_reruns_what_is_below_it(
     smoke: Path, path: tuple[str, ...], value: object, expected: set[str]
 ) -> None:
-    before = (smoke / "params.yaml").read_text()
-    try:
+    with put_back(smoke) as run:
         edit(smoke, *path, value=value)
-        assert ran(run_in(smoke)("dvc", "repro").stdout) == expected
-    finally:
-        (smoke / "params.yaml").write_text(before)
-        run_in(smoke)("dvc", "repro")
+        assert ran(run("dvc", "repro").stdout) == expected
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 from ruamel.yaml import YAML
 
-from conftest import ROOT, clone, edit, ran, run_in
+from conftest import ROOT, clone, edit, put_back, ran, run_in
 from reprise.data.celeba import ATTRIBUTES
 
 pytestmark = pytest.mark.slow
@@ -78,13 +78,9 @@ PAPER = {"fairness-report", "claims", "report"}
 def test_one_changed_parameter_reruns_what_is_below_it(
     smoke: Path, path: tuple[str, ...], value: object, expected: set[str]
 ) -> None:
-    before = (smoke / "params.yaml").read_text()
-    try:
+    with put_back(smoke) as run:
         edit(smoke, *path, value=value)
-        assert ran(run_in(smoke)("dvc", "repro").stdout) == expected
-    finally:
-        (smoke / "params.yaml").write_text(before)
-        run_in(smoke)("dvc", "repro")
+        assert ran(run("dvc", "repro").stdout) == expected
 
 
 def test_editing_a_figure_trains_nothing(smoke: Path) -> None:

@@ -1,9 +1,11 @@
 """The few numbers a pull request is read by: one block per data set, means over seeds, fractions in [0, 1].
 
+Ablations and other priors are not among them: they have one seed each, and stand in the figures' data.
+
 `<method>_iid` and `_ood` are accuracies (the latter the mean over shifted test sets); `_lost_at_half` and
 `_lost_at_quarter` what is lost when so many processors are kept, the best connected ones (any of Perceiver IO's, which
-have no connectivity); `_few_shot_<k>` accuracies with k examples of each class; `_prior_error` the mean square of the
-links' differences from their prior. The last block holds exponents of counted operations over sizes. Times are not
+have no connectivity); `_few_shot_<k>` accuracies with k examples of each class; `_prior_error` the mean square of
+the links' differences from their prior. The last block holds exponents of counted operations over sizes. Times are not
 there: they are never the same twice. What the run does not hold is left out.
 """
 
@@ -12,8 +14,9 @@ from collections.abc import Iterator
 import pandas as pd
 
 from reprise.circuits import tidy
-from reprise.circuits.figures_labels import PRUNED, WIDE
 
+METHODS = ("nac", "nac_nested", "perceiver", "interpreter", "conditional")
+SHOTS = (1, 5, 20)
 KEPT = {0.5: "half", 0.25: "quarter"}
 Numbers = Iterator[tuple[str, float]]
 OPERATIONS = "operations"
@@ -23,6 +26,7 @@ TEXT = ("similarity_gap", "similarity_p", "retrieval", "swapped_accuracy", "swap
 
 def headline(results: pd.DataFrame) -> dict[str, dict[str, float]]:
     """`{data set: {name: value}}` from the expanded results, accuracies and latencies together."""
+    results = results[results["method"].isin([*METHODS, ""])]
     levels = tidy.methods(results)
     found = {name: dict(_levels(levels[levels["dataset"] == name])) for name in tidy.datasets(levels)}
     for table, numbers in (
@@ -43,9 +47,8 @@ def _levels(table: pd.DataFrame) -> Numbers:
 
 
 def _pruning(table: pd.DataFrame) -> Numbers:
-    chosen = table[table["method"].isin([*PRUNED, *WIDE])]
     for kept, word in KEPT.items():
-        part = chosen[chosen["kept"] == kept]
+        part = table[table["kept"] == kept]
         own = part["order"] == part["method"].map({"perceiver": "random"}).fillna("degree")
         yield from _named(part[own], f"{{method}}_lost_at_{word}", "loss")
         control = (part["method"] == "nac") & (part["order"] == "reversed")
@@ -53,7 +56,7 @@ def _pruning(table: pd.DataFrame) -> Numbers:
 
 
 def _few_shot(table: pd.DataFrame) -> Numbers:
-    yield from _named(table, "{method}_few_shot_{shots}", "accuracy")
+    yield from _named(table[table["shots"].isin(SHOTS)], "{method}_few_shot_{shots}", "accuracy")
 
 
 def _text(table: pd.DataFrame) -> Numbers:

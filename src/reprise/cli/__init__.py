@@ -45,6 +45,25 @@ def parser() -> argparse.ArgumentParser:
     diff.add_argument("--json", action="store_true", help="JSON in the place of Markdown")
     diff.add_argument("--images", metavar="FOLDER", help="write pairs of the changed figures there, before and now")
     diff.set_defaults(module="diff")
+
+    why = commands.add_parser("why", help="which file, parameter or upstream stage makes a stage run")
+    why.add_argument(
+        "stage", nargs="?", metavar="STAGE", help="a stage, or a group of them; default: all that would run"
+    )
+    why.set_defaults(module="why")
+
+    doctor = commands.add_parser("doctor", help="this machine, the data, what would run and roughly for how long")
+    doctor.set_defaults(module="doctor")
+
+    repro = commands.add_parser(
+        "repro",
+        help="`dvc repro` with independent stages side by side",
+        description="Runs every stage that has changed as soon as what it reads is made, N at a time; output goes to "
+        ".reprise/logs. What is killed, `dvc repro` takes up.",
+    )
+    repro.add_argument("targets", nargs="*", metavar="TARGET", help="stages or groups of them; default: all")
+    repro.add_argument("-j", "--jobs", type=int, default=2, metavar="N", help="stages at a time (2)")
+    repro.set_defaults(module="repro")
     return root
 
 

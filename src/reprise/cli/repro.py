@@ -1,0 +1,162 @@
+"""`reprise repro -j N`: `dvc repro` with independent stages side by side.
+
+Each stage is a `dvc repro --single-item` of its own, started when everything it reads is made; DVC's lock is waited
+for. Whatever is killed, plain `dvc repro` goes on from there: what was running has no entry in dvc.lock.
+"""
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from reprise.cli.graph import Node, nodes
+from reprise.engines import n_workers
+from reprise.errors import UserError
+from reprise.progress import Bar
+
+LOGS = Path(".reprise/logs")
+BUSY = ("Unable to acquire lock", "is busy, it is being blocked by")
+PATIENCE = 120  # times that a stage tries to get a lock before it counts as failed
+# Ends what the launcher has started once the launcher is gone, however it went: its end of the pipe closes then.
+WATCH = """
+import os, signal, sys
+running = set()
+for line in sys.stdin:
+    sign, group = line[0], int(line[1:])
+    (running.add if sign == "+" else running.discard)(group)
+for group in running:
+    try:
+        os.killpg(group, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+"""
+
+
+class StageFailed(UserError):
+    """A stage failed; the message holds the end of its log."""
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run what has changed; 1 where a stage failed, after those beside it have ended."""
+    if arguments.jobs < 1:
+        raise UserError(f"-j {arguments.jobs} is not a number of stages, 1 or more")
+    found = nodes(arguments.targets)
+    todo = {name: node for name, node in found.items() if node.runs}
+    if not todo:
+        print("Data and pipelines are up to date.")
+        return 0
+    LOGS.mkdir(parents=True, exist_ok=True)
+    start = time.monotonic()
+    with _watchdog() as watch:
+        _Run(todo, arguments.jobs, watch).all()
+    print(f"{len(todo)} stages in {time.monotonic() - start:.0f} s")
+    return 0
+
+
+class _Run:
+    """The stages still to run, those that are at it, and what has ended."""
+
+    def __init__(self, todo: dict[str, Node], width: int, watch: IO[str]) -> None:
+        self.nodes, self.waiting, self.width, self.watch = todo, list(todo), width, watch
+        self.running: dict[str, subprocess.Popen[bytes]] = {}
+        self.started: dict[str, float] = {}
+        self.tries: dict[str, int] = dict.fromkeys(todo, 0)
+        self.again: dict[str, float] = dict.fromkeys(todo, 0.0)  # when a stage that found a lock taken tries again
+        self.failed: list[str] = []
+        self.below = _longest_way(todo)
+        # Stages beside each other share the cores; the last one to run has them all.
+        self.cores = n_workers()
+
+    def all(self) -> None:
+        """Run them; raises StageFailed once those that were running beside a failed one have ended."""
+        bar = Bar("reprise repro", len(self.nodes), "stage")
+        try:
+            while self.running or (self.waiting and not self.failed):
+                for name in [] if self.failed else self._ready():
+                    self._start(name)
+                time.sleep(0.02)
+                for name in [name for name, process in self.running.items() if process.poll() is not None]:
+                    if self._ended(name):
+                        bar.update(note=f", {len(self.running)} running")
+        except KeyboardInterrupt:
+            for process in self.running.values():
+                os.killpg(process.pid, signal.SIGINT)
+            for process in self.running.values():
+                process.wait()
+            raise
+        finally:
+            bar.close()
+        if self.failed:
+            log = LOGS / f"{self.failed[0]}.log"
+            others = f" (and {', '.join(self.failed[1:])})" if self.failed[1:] else ""
+            tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
+            raise StageFailed(f"{self.failed[0]} failed{others}; the end of {log}:\n{tail}")
+
+    def _ready(self) -> list[str]:
+        """What to start now: longest way to the end first; what wants to be alone when nothing else can run."""
+        if len(self.running) >= self.width or any(self.nodes[name].alone for name in self.running):
+            return []
+        unmade = {*self.waiting, *self.running}
+        free = [name for name in self.waiting if not unmade & {*self.nodes[name].after}]
+        free.sort(key=lambda name: -self.below[name])
+        now = time.monotonic()
+        beside = [name for name in free if not self.nodes[name].alone and self.again[name] <= now]
+        if beside or self.running:
+            return beside[: self.width - len(self.running)]
+        return [name for name in free if self.again[name] <= now][:1]
+
+    def _start(self, name: str) -> None:
+        self.waiting.remove(name)
+        beside = 1 if self.nodes[name].alone else min(self.width, len(self.running) + 1 + len(self._ready()))
+        environment = os.environ | {"REPRISE_JOBS": os.environ.get("REPRISE_JOBS", str(max(1, self.cores // beside)))}
+        command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", name]
+        with open(LOGS / f"{name}.log", "wb") as log:
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True
+            )
+        self.running[name], self.started[name] = process, time.monotonic()
+        print(f"+{process.pid}", file=self.watch, flush=True)
+
+    def _ended(self, name: str) -> bool:
+        """Whether a process that has ended brought its stage to its end."""
+        process = self.running.pop(name)
+        print(f"-{process.pid}", file=self.watch, flush=True)
+        text = (LOGS / f"{name}.log").read_text(errors="replace")
+        if process.returncode == 0:
+            how = "ran" if "Running stage" in text else "was cached" if "is cached" in text else "had not changed"
+            print(f"{name} {how}, {time.monotonic() - self.started[name]:.0f} s", flush=True)
+            return True
+        if any(words in text for words in BUSY) and self.tries[name] < PATIENCE:
+            self.tries[name] += 1
+            self.again[name] = time.monotonic() + 0.5
+            self.waiting.append(name)
+            return False
+        self.failed.append(name)
+        return False
+
+
+def _longest_way(todo: dict[str, Node]) -> dict[str, float]:
+    """Seconds from the start of each stage to the end of the last one that waits for it, by the times of last runs."""
+    ways: dict[str, float] = {}
+    for name in reversed(todo):  # those that read a stage come after it
+        readers = [ways[other] for other, node in todo.items() if name in node.after]
+        ways[name] = todo[name].seconds + max(readers, default=0.0)
+    return ways
+
+
+@contextmanager
+def _watchdog() -> Iterator[IO[str]]:
+    """Where to write "+GROUP" and "-GROUP": process groups to end should this process be killed."""
+    process = subprocess.Popen([sys.executable, "-c", WATCH], stdin=subprocess.PIPE, text=True, start_new_session=True)
+    assert process.stdin
+    try:
+        yield process.stdin
+    finally:
+        process.stdin.close()
+        process.wait()

@@ -1,0 +1,243 @@
+"""`reprise repro` and `reprise why` on a small pipeline of sleeping stages, with DVC itself."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from reprise import cli
+
+PIPELINE = """
+stages:
+  first:
+    cmd: python work.py first 0.1
+    deps: [work.py]
+    params: [first.value]
+    outs: [out/first]
+  middle:
+    matrix: {n: [0, 1, 2, 3]}
+    cmd: python work.py middle-${item.n} ${seconds}
+    deps: [work.py, out/first]
+    outs: ["out/middle-${item.n}"]
+  timed:
+    cmd: python work.py timed 0.5
+    deps: [work.py, out/first]
+    outs: [out/timed]
+    meta: {alone: true}
+  last:
+    cmd: python work.py last 0.1
+    deps: [work.py, out/timed, out/middle-0, out/middle-1, out/middle-2, out/middle-3]
+    params: [last.rate]
+    outs: [out/last]
+"""
+WORK = """
+import json, sys, time
+from pathlib import Path
+name, seconds = sys.argv[1], float(sys.argv[2])
+if Path("broken-" + name).exists():
+    sys.exit("error: " + name + " is broken")
+start = time.time()
+time.sleep(seconds)
+Path("out").mkdir(exist_ok=True)
+value = Path("params.yaml").read_text() if name in ("first", "last") else ""
+Path("out", name).write_text(name + value)
+with open("log", "a") as log:
+    log.write(json.dumps([name, start, time.time()]) + "\\n")
+"""
+PARAMS = "seconds: 1.0\nfirst: {value: 1, other: 2}\nlast: {rate: {low: 0.1, high: [1, 2]}}\n"
+
+
+def dvc(*arguments: str) -> str:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        [sys.executable, "-m", "dvc", *arguments],
+        env=os.environ | {"PATH": path, "DVC_NO_ANALYTICS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def pipeline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DVC_NO_ANALYTICS", "1")
+    Path("dvc.yaml").write_text(PIPELINE)
+    Path("work.py").write_text(WORK)
+    Path("params.yaml").write_text(PARAMS)
+    dvc("init", "--no-scm", "-q")
+    return tmp_path
+
+
+def logged() -> dict[str, tuple[float, float]]:
+    rows = [json.loads(line) for line in Path("log").read_text().splitlines()] if Path("log").exists() else []
+    return {name: (start, end) for name, start, end in rows}
+
+
+MIDDLE = [f"middle-{n}" for n in range(4)]
+
+
+def test_side_by_side_in_the_right_order(pipeline: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("params.yaml").write_text(PARAMS.replace("1.0", "3.0", 1))
+    assert cli.main(["repro", "-j", "4"]) == 0
+    ran = logged()
+    assert set(ran) == {"first", "timed", "last", *MIDDLE}
+    span = max(ran[name][1] for name in MIDDLE) - min(ran[name][0] for name in MIDDLE)
+    assert span < 0.75 * len(MIDDLE) * 3.0
+    assert ran["first"][1] <= min(ran[name][0] for name in (*MIDDLE, "timed"))
+    assert max(ran[name][1] for name in (*MIDDLE, "timed")) <= ran["last"][0]
+    start, end = ran["timed"]
+    assert all(ran[name][1] <= start or end <= ran[name][0] for name in MIDDLE)  # nothing beside it
+    assert "7 stages in" in capsys.readouterr().out
+    assert "Data and pipelines are up to date." in dvc("repro")
+    assert cli.main(["repro"]) == 0
+    assert capsys.readouterr().out == "Data and pipelines are up to date.\n"
+
+
+def test_targets_and_what_has_changed_only(pipeline: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["repro", "middle"]) == 0
+    assert set(logged()) == {"first", *MIDDLE}
+    Path("log").unlink()
+    assert cli.main(["repro"]) == 0
+    assert set(logged()) == {"timed", "last"}
+
+
+def test_a_failure_names_the_stage_and_keeps_what_was_done(pipeline: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("broken-middle-2").touch()
+    assert cli.main(["repro", "-j", "4"]) == 1
+    err = capsys.readouterr().err
+    assert "middle@2 failed; the end of .reprise/logs/middle@2.log:" in err and "error: middle-2 is broken" in err
+    before = set(logged())
+    assert {"first", "middle-0"} <= before and "last" not in before
+    Path("broken-middle-2").unlink()
+    Path("log").unlink()
+    assert cli.main(["repro"]) == 0
+    assert not set(logged()) & before and "last" in logged()
+
+
+def test_bad_arguments(pipeline: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert cli.main(["repro", "midle"]) == 1
+    assert "no stage midle; did you mean middle?" in capsys.readouterr().err
+    assert cli.main(["repro", "-j", "0"]) == 1
+    assert "-j 0 is not a number of stages" in capsys.readouterr().err
+    (pipeline / "bare").mkdir()
+    monkeypatch.chdir(pipeline / "bare")
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(pipeline))
+
+
+@contextlib.contextmanager
+def launched(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", "import sys; from reprise.cli import main; sys.exit(main(sys.argv[1:]))", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def at_work(name: str) -> list[int]:
+    """Processes whose command line holds all words of `name`."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if f"\0{name}\0" in path.read_text().replace(" ", "\0") and int(path.parent.name) != os.getpid():
+                found.append(int(path.parent.name))
+    return found
+
+
+def wait_for(condition: object, seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT])
+def test_a_killed_launcher_takes_its_stages_along(pipeline: Path, end: signal.Signals) -> None:
+    Path("params.yaml").write_text(PARAMS.replace("1.0", "20.0", 1))
+    with launched("repro", "-j", "2") as process:
+        wait_for(lambda: len([n for n in range(4) if at_work(f"middle-{n}")]) == 2)
+        begun = [pid for n in range(4) for name in (f"middle-{n}", f"middle@{n}") for pid in at_work(name)]
+        process.send_signal(end)
+        process.wait(timeout=20)
+        # Gone, and forgotten by the system too: DVC asks it whether the holder of a lock is alive.
+        wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in begun), seconds=10)
+    Path("params.yaml").write_text(PARAMS.replace("1.0", "0.2", 1))
+    dvc("repro")
+    assert set(logged()) == {"first", "timed", "last", *MIDDLE}
+
+
+@pytest.mark.slow
+def test_a_killed_worker_leaves_a_state_that_dvc_takes_up(pipeline: Path) -> None:
+    Path("params.yaml").write_text(PARAMS.replace("1.0", "20.0", 1))
+    with launched("repro", "-j", "2") as process:
+        wait_for(lambda: at_work("middle-0") or at_work("middle-1"))
+        for name in MIDDLE:
+            for pid in at_work(name):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        output, _ = process.communicate(timeout=60)
+    assert process.returncode == 1 and "failed" in output
+    Path("params.yaml").write_text(PARAMS.replace("1.0", "0.2", 1))
+    dvc("repro")
+    assert set(logged()) == {"first", "timed", "last", *MIDDLE}
+
+
+# ---------------------------------------------------------------- why
+
+
+def why(capsys: pytest.CaptureFixture[str], *stage: str) -> str:
+    assert cli.main(["why", *stage]) == 0
+    return capsys.readouterr().out
+
+
+def test_why_in_words(pipeline: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "first would run:\n  it has never run here: dvc.lock does not know it\n" in why(capsys, "first")
+    dvc("repro")
+    assert why(capsys) == "nothing would run: all is up to date\n"
+    assert why(capsys, "last") == "last is up to date: nothing that it depends on has changed since it ran\n"
+
+    Path("params.yaml").write_text(PARAMS.replace("0.1", "0.2").replace("[1, 2]", "[1, 2, 3]"))
+    assert why(capsys) == (
+        "last would run:\n"
+        "  parameter last.rate.low: 0.1 -> 0.2\n"
+        "  parameter last.rate.high: [1, 2] -> [1, 2, 3]\n"
+        "1 of 7 stages would run\n"
+    )
+
+    Path("params.yaml").write_text(PARAMS.replace("value: 1", "value: 5"))
+    assert why(capsys, "first") == "first would run:\n  parameter first.value: 1 -> 5\n"
+    assert why(capsys, "middle@1") == "middle@1 would run:\n  after first, if what it writes changes\n"
+    assert "last would run:\n  after middle@0, middle@1, middle@2, middle@3, timed, if what they write changes\n" in (
+        why(capsys)
+    )
+
+    Path("params.yaml").write_text(PARAMS)
+    Path("out/middle-3").unlink()
+    assert why(capsys, "middle@3") == "middle@3 would run:\n  its output out/middle-3 is missing\n"
+
+    dvc("checkout", "-q")
+    Path("dvc.yaml").write_text(PIPELINE.replace("last 0.1", "last 0.2"))
+    assert why(capsys, "last") == "last would run:\n  its command is another: python work.py last 0.2\n"
+
+    Path("dvc.yaml").write_text(PIPELINE)
+    Path("work.py").write_text(WORK + "# edited\n")
+    out = why(capsys, "timed")
+    assert out == "timed would run:\n  file work.py is changed\n  after first, if what it writes changes\n"
