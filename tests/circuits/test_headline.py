@@ -30,7 +30,7 @@ def test_few_shots_text_and_priors_have_their_places():
     assert numbers["characters"]["nac_few_shot_5"] == pytest.approx(0.745)
     assert numbers["nlvr_mini"]["swapped_follows"] == pytest.approx(0.93)
     assert numbers["nlvr_mini"]["similarity_p"] == pytest.approx(0.001)
-    assert numbers["handwriting"]["nac_prior_error"] == pytest.approx(0.001)
+    assert numbers["handwriting"]["nac_prior_error"] == pytest.approx(0.003)
     assert not [name for name in numbers["handwriting"] if "planted" in name]  # ablations stand in the figures' data
 
 

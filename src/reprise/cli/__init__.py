@@ -52,6 +52,18 @@ def parser() -> argparse.ArgumentParser:
     )
     why.set_defaults(module="why")
 
+    sweep = commands.add_parser(
+        "sweep",
+        help="run a checked-in sweep as queued DVC experiments",
+        description="Queues every cell of the sweep that is not done, failed ones again, and starts DVC's workers.",
+    )
+    sweep.add_argument("file", metavar="FILE", help="sweeps/NAME.yaml")
+    sweep.add_argument("-j", "--jobs", type=int, metavar="N", help="cells at a time; default: side_by_side of FILE")
+    sweep.add_argument(
+        "--status", action="store_true", help="where it stands; writes the table and figure of what is done"
+    )
+    sweep.set_defaults(module="sweep")
+
     doctor = commands.add_parser("doctor", help="this machine, the data, what would run and roughly for how long")
     doctor.set_defaults(module="doctor")
 

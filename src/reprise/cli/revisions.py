@@ -12,7 +12,7 @@ class RevisionError(UserError):
 
 def resolve(revision: str) -> str:
     """The short name of the commit that `revision` stands for; raises RevisionError."""
-    return _git("rev-parse", "--short", "--verify", "--quiet", f"{revision}^{{commit}}", failure=(
+    return run("rev-parse", "--short", "--verify", "--quiet", f"{revision}^{{commit}}", failure=(
         f"git knows no revision {revision} here: fetch it first (`git fetch origin {revision.removeprefix('origin/')}`)"
     )).strip()  # fmt: skip
 
@@ -20,17 +20,18 @@ def resolve(revision: str) -> str:
 def text(revision: str, path: Path | str) -> str | None:
     """A file of the revision, `path` from the current folder; None where it has none."""
     try:
-        return _git("show", f"{revision}:./{path}", failure="")
+        return run("show", f"{revision}:./{path}")
     except RevisionError:
         return None
 
 
 def names(revision: str, folder: Path | str) -> list[str]:
     """Paths of the files below `folder` in the revision, from the current folder."""
-    return _git("ls-tree", "-r", "--name-only", revision, "--", f"{folder}/", failure="").splitlines()
+    return run("ls-tree", "-r", "--name-only", revision, "--", f"{folder}/").splitlines()
 
 
-def _git(*arguments: str, failure: str) -> str:
+def run(*arguments: str, failure: str = "") -> str:
+    """What a git command prints; raises RevisionError with `failure`, or with git's own words."""
     try:
         done = subprocess.run(["git", *arguments], capture_output=True, check=True, encoding="utf-8")
     except FileNotFoundError:

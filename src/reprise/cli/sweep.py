@@ -1,0 +1,329 @@
+"""`reprise sweep FILE`: a checked-in sweep becomes queued DVC experiments, a tidy table and a figure.
+
+A cell of the sweep is one experiment, named for what it is: the file, the cell's values, and the code and parameters
+committed under it. So a second call queues what is not there yet, and only failed cells again; another commit of the
+code is another sweep. Experiments run in copies that DVC makes of what git and DVC know; what those miss comes from the
+environment: the copy's own code first, data placed by hand, and a store of finished jobs that all cells share.
+"""
+
+import argparse
+import difflib
+import hashlib
+import itertools
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, PositiveInt, model_validator
+from ruamel.yaml import YAML, YAMLError
+
+from reprise import params
+from reprise.check import problems
+from reprise.cli import revisions
+from reprise.engines import n_workers
+from reprise.errors import UserError
+
+STORE = Path(".reprise/sweeps")
+CODE = ("src", "stages", "dvc.yaml", "params.yaml")  # what an experiment's result depends on, beside its cell
+SEED = "common.seed"
+DONE, RUNNING, QUEUED, FAILED, NOT_STARTED = "done", "running", "queued", "failed", "not started"
+
+
+class SweepError(UserError):
+    """The sweep's file is wrong, or the repository is in no state to run it."""
+
+
+class Sweep(params.Section):
+    """A sweep's file."""
+
+    about: Annotated[str, Field(description="what it asks, in a sentence")]
+    targets: Annotated[list[str], Field(min_length=1, description="stages to run")]
+    grid: Annotated[
+        dict[str, list[Any]], Field(default_factory=dict, description="key -> values; every combination is a cell")
+    ]
+    cells: Annotated[
+        list[dict[str, Any]], Field(default_factory=list, description="cells by hand, each times the grid")
+    ]
+    seeds: Annotated[
+        list[int], Field(default_factory=list, description="values of common.seed; intervals are over them")
+    ]
+    metrics: Annotated[list[str], Field(min_length=1, description="<paper>.<path in reports/metrics/<paper>.json>")]
+    x: Annotated[str, Field(description="the key along the figure's x axis")]
+    log: Annotated[bool, Field(description="that axis is logarithmic")] = False
+    side_by_side: Annotated[PositiveInt, Field(description="cells run at a time")] = 1
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Sweep":
+        if not self.grid and not self.cells and not self.seeds:
+            raise ValueError("grid, cells and seeds are all empty: there is nothing to sweep")
+        if empty := [key for key, values in self.grid.items() if not values]:
+            raise ValueError(f"{empty[0]} has no values")
+        keys = {*self.grid, *(key for cell in self.cells for key in cell)}
+        if self.x not in keys | ({SEED} if self.seeds else set()):
+            raise ValueError(f"x = {self.x} is not swept; swept are {', '.join(sorted(keys))}")
+        return self
+
+
+Cell = dict[str, Any]  # key -> value
+
+
+@dataclass(frozen=True)
+class State:
+    """Where a cell stands."""
+
+    cell: Cell
+    name: str
+    state: str
+    revision: str = ""  # of the experiment, where it is done
+    reason: str = ""  # of a failure
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Queue what is missing and start workers, or say where the sweep stands; 1 where a cell has failed."""
+    file = Path(arguments.file)
+    sweep = load(file)
+    cells = expanded(sweep)
+    states = look(file, sweep, cells)
+    if arguments.status:
+        report(file, sweep, states)
+        return int(any(state.state == FAILED for state in states))
+    validate(file, cells)
+    _committed(file)
+    missing = [state for state in states if state.state in (NOT_STARTED, FAILED)]
+    for number, state in enumerate(missing, 1):
+        _queue(sweep, state)
+        print(f"queued {number} of {len(missing)}: {_said(state.cell)}", flush=True)
+    waiting = len(missing) + sum(state.state == QUEUED for state in states)
+    if waiting:
+        workers = arguments.jobs or sweep.side_by_side
+        _dvc("queue", "start", "-q", "-j", str(workers), environment=_environment(workers))
+        print(
+            f"{waiting} of {len(states)} cells wait for {workers} workers; `reprise sweep {file} --status` follows them"
+        )
+        return 0
+    report(file, sweep, states)
+    return 0
+
+
+# ---------------------------------------------------------------- cells
+
+
+def load(file: Path) -> Sweep:
+    """The file, validated; raises SweepError or ParamsError, which name the key."""
+    try:
+        content = YAML(typ="safe", pure=True).load(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SweepError(f"{file} is missing; sweeps/ holds those that come with the project") from None
+    except YAMLError as error:
+        raise SweepError(f"{file} is not valid YAML: {str(error).splitlines()[0]}") from None
+    if not isinstance(content, dict):
+        raise SweepError(f"{file} must hold a mapping (about, targets, grid, metrics, x)")
+    return params.validate(content, model=Sweep, where=file.stem, file=file)
+
+
+def expanded(sweep: Sweep) -> list[Cell]:
+    """Every cell: those by hand, times the grid, times the seeds."""
+    grid = [dict(zip(sweep.grid, values, strict=True)) for values in itertools.product(*sweep.grid.values())]
+    seeds: list[Cell] = [{SEED: seed} for seed in sweep.seeds] or [{}]
+    found = [{**hand, **cell, **seed} for hand in sweep.cells or [{}] for cell in grid for seed in seeds]
+    return [cell for number, cell in enumerate(found) if cell not in found[:number]]
+
+
+def validate(file: Path, cells: list[Cell]) -> None:
+    """Raise SweepError unless params.yaml is valid with the values of each cell."""
+    yaml = YAML(typ="safe", pure=True)
+    for cell in cells:
+        content = params.read()
+        for key, value in cell.items():
+            *path, last = key.split(".")
+            node: Any = content
+            for depth, part in enumerate(path):
+                node = node.get(part) if isinstance(node, dict) else None
+                if node is None:
+                    raise SweepError(f"{file}: {'.'.join(path[: depth + 1])} is not in {params.FILE}")
+            if not isinstance(node, dict) or last not in node:
+                near = difflib.get_close_matches(last, map(str, node), n=1) if isinstance(node, dict) else []
+                hint = f"; did you mean {near[0]}?" if near else ""
+                raise SweepError(f"{file}: {key} is not in {params.FILE}{hint}")
+            node[last] = value
+        with tempfile.NamedTemporaryFile("w", suffix=".yaml", encoding="utf-8") as aside:
+            yaml.dump(content, aside)
+            aside.flush()
+            if found := problems(Path(aside.name)):
+                listed = "\n".join(line.replace(aside.name, str(params.FILE)) for line in found)
+                raise SweepError(f"{file}: with {_said(cell)} the parameters are not valid:\n{listed}")
+
+
+def _said(cell: Cell) -> str:
+    return ", ".join(f"{key}={json.dumps(value)}" for key, value in cell.items())
+
+
+# ---------------------------------------------------------------- the queue
+
+
+def look(file: Path, sweep: Sweep, cells: list[Cell]) -> list[State]:
+    """Where each cell stands, by DVC's experiments and its queue; one whose worker died counts as failed."""
+    from dvc.repo import Repo
+
+    with Repo() as repo:
+        queue = {entry["name"]: entry for entry in reversed(repo.experiments.celery_queue.status())}
+    listed = revisions.run("for-each-ref", "--format=%(refname:lstrip=4) %(objectname)", "refs/exps").splitlines()
+    done = {name: revision for name, _, revision in (line.partition(" ") for line in listed) if name and revision}
+    found = []
+    for cell in cells:
+        name = _name(file, sweep, cell)
+        entry = queue.get(name)
+        state = {"Running": RUNNING, "Queued": QUEUED, "Failed": FAILED}.get(entry["status"], "") if entry else ""
+        if name in done:
+            found.append(State(cell, name, DONE, revision=done[name]))
+        elif entry and state == RUNNING and not _alive(entry["rev"]):
+            found.append(State(cell, name, FAILED, reason="its worker was killed"))
+        elif entry and state == FAILED:
+            found.append(State(cell, name, FAILED, reason=_reason(entry["rev"])))
+        else:
+            found.append(State(cell, name, state or NOT_STARTED))
+    return found
+
+
+def _name(file: Path, sweep: Sweep, cell: Cell) -> str:
+    """The experiment's: of the same cell, targets and committed code it is the same."""
+    code = [revisions.run("rev-parse", f"HEAD:./{path}").strip() for path in CODE]
+    content = json.dumps([sorted(cell.items()), sweep.targets, code], sort_keys=True)
+    return f"{re.sub('[^A-Za-z0-9]+', '-', file.stem)}-{hashlib.sha256(content.encode()).hexdigest()[:10]}"
+
+
+def _log(revision: str) -> Path:
+    return Path(".dvc/tmp/exps/run", revision, f"{revision}.out")
+
+
+def _alive(revision: str) -> bool:
+    """Whether the process that runs an experiment still does; one that has not begun yet counts as alive."""
+    import psutil
+
+    file = _log(revision).with_suffix(".json")
+    try:
+        process = json.loads(file.read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return True
+    return process["returncode"] is not None or psutil.pid_exists(process["pid"])
+
+
+def _reason(revision: str) -> str:
+    """The line of an experiment's log that says why it failed."""
+    log = _log(revision)
+    lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+    told = [line for line in lines if line.startswith("error: ")] or [line for line in lines if "ERROR" in line]
+    return told[-1] if told else "its worker was killed"
+
+
+def _queue(sweep: Sweep, state: State) -> None:
+    if state.state == FAILED:  # DVC still takes a killed one for running, and keeps the failed ones' names
+        _dvc("queue", "kill", state.name, fails=True)
+        _dvc("queue", "remove", state.name, fails=True)
+    sets = [word for key, value in state.cell.items() for word in ("-S", f"{key}={hydra(value)}")]
+    _dvc("exp", "run", "--queue", "-q", "--name", state.name, *sets, *sweep.targets)
+
+
+def hydra(value: Any) -> str:
+    """A value as `dvc exp run -S` takes it."""
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{key}:{hydra(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(hydra(item) for item in value) + "]"
+    if isinstance(value, str):
+        return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    return json.dumps(value)
+
+
+def _environment(workers: int) -> dict[str, str]:
+    """For experiments in copies of this folder."""
+    here = Path.cwd()
+    cores = os.environ.get("REPRISE_JOBS", str(max(1, n_workers() // workers)))
+    return {
+        "PYTHONPATH": "src",  # of the copy, not of this checkout
+        "REPRISE_STORE": str(here / STORE),
+        "REPRISE_MANUAL": os.environ.get("REPRISE_MANUAL", str(here / "data/manual")),
+        "REPRISE_JOBS": cores,
+    }
+
+
+def _dvc(*arguments: str, environment: dict[str, str] | None = None, fails: bool = False) -> None:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    done = subprocess.run(
+        [sys.executable, "-m", "dvc", *arguments],
+        env=os.environ | {"PATH": path} | (environment or {}),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode and not fails:
+        raise SweepError(f"dvc {' '.join(arguments[:2])} failed: {done.stderr.strip() or done.stdout.strip()}")
+
+
+def _committed(file: Path) -> None:
+    """Experiments are named for the committed code, so there must be no other."""
+    changed = revisions.run("status", "--porcelain", "--", *CODE).splitlines()
+    if changed:
+        names = ", ".join(line[3:] for line in changed[:3])
+        raise SweepError(f"{names} differ from what is committed: commit or stash them, then run {file}")
+
+
+# ---------------------------------------------------------------- the result
+
+
+def report(file: Path, sweep: Sweep, states: list[State]) -> None:
+    """Print where the sweep stands; write its table and figure, of the cells that are done."""
+    counts = Counter(state.state for state in states)
+    for state in states:
+        line = f"{state.state:<12}{_said(state.cell)}"
+        print(f"{line}: {state.reason}" if state.reason else line)
+    print(", ".join(f"{counts[name]} {name}" for name in (DONE, RUNNING, QUEUED, FAILED, NOT_STARTED) if counts[name]))
+    done = [state for state in states if state.state == DONE]
+    if done:
+        rows = [row for state in done for row in _measured(sweep, state)]
+        print(f"written: {', '.join(map(str, write(file, sweep, rows)))}")
+
+
+def _measured(sweep: Sweep, state: State) -> list[dict[str, Any]]:
+    """A row per metric of one cell; its keys as columns."""
+    rows = []
+    for metric in sweep.metrics:
+        paper, _, path = metric.partition(".")
+        content = json.loads(revisions.text(state.revision, f"reports/metrics/{paper}.json") or "{}")
+        for part in path.split("."):
+            content = content.get(part, {}) if isinstance(content, dict) else {}
+        if isinstance(content, int | float):
+            rows.append({**_columns(state.cell), "metric": metric, "value": float(content)})
+    return rows
+
+
+def _columns(cell: Cell) -> dict[str, Any]:
+    """Numbers as they are, anything else as text."""
+    return {key: value if isinstance(value, int | float) else json.dumps(value) for key, value in cell.items()}
+
+
+def write(file: Path, sweep: Sweep, rows: list[dict[str, Any]]) -> list[Path]:
+    """The table, `reports/plots/sweeps/<name>.csv`, and the figure, `reports/figures/sweeps/<name>.svg`."""
+    import pandas as pd
+
+    from reprise import figures
+    from reprise.cli.sweep_figure import curves
+
+    if not rows:
+        names = ", ".join(sweep.metrics)
+        raise SweepError(f"{file}: no experiment has a metric {names}: see reports/metrics/ for those there are")
+    table = pd.DataFrame(rows)
+    keys = [str(name) for name in table if name not in ("metric", "value")]
+    table = table[[*keys, "metric", "value"]].sort_values(["metric", *keys], ignore_index=True)
+    figures.save(curves(table, x=sweep.x, log=sweep.log, seed=SEED), table, file.stem, "sweeps")
+    return [
+        figures.REPORTS / "plots/sweeps" / f"{file.stem}.csv",
+        figures.REPORTS / "figures/sweeps" / f"{file.stem}.svg",
+    ]

@@ -1,0 +1,41 @@
+"""The figure of a sweep: every metric against what was swept."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from reprise import figures
+from reprise.claims import interval
+
+MARKERS = "osD^vP*X"
+
+
+def curves(table: pd.DataFrame, *, x: str, log: bool, seed: str) -> Figure:
+    """A panel per metric, `value` over the column `x`; a line for every combination of the other columns.
+
+    Bars are 95 % intervals of the mean over the values of `seed` (Student's t); a single one has none.
+    """
+    others = [str(name) for name in table if name not in ("metric", "value", x, seed)]
+    metrics = list(table["metric"].unique())
+    figure, axes = figures.panels(len(metrics), columns=2, width=4.2)
+    words = not pd.api.types.is_numeric_dtype(table[x])  # text is placed in the order of the table
+    places = {value: place for place, value in enumerate(dict.fromkeys(table[x]))}
+    for ax, metric in zip(axes, metrics, strict=True):
+        part = table[table["metric"] == metric]
+        groups = part.groupby(others, sort=False) if others else [((), part)]
+        for number, (names, group) in enumerate(groups):
+            means = group.groupby(x, sort=False)["value"]
+            at = [places[value] if words else value for value in means.groups]
+            centre = means.mean().to_numpy()
+            low, high = np.array([interval(list(values)) for _, values in means]).T
+            label = ", ".join(f"{key.split('.')[-1]} {name}" for key, name in zip(others, names, strict=True))
+            figures.error_points(ax, at, centre, yerr=[centre - low, high - centre], color=f"C{number}")
+            ax.plot(at, centre, marker=MARKERS[number % len(MARKERS)], color=f"C{number}", label=label or None)
+        paper, _, name = metric.partition(".")
+        figures.titles(ax, name.replace("_", " ").replace(".", ", "), x=x, y=paper)
+        if words:
+            ax.set_xticks(list(places.values()), list(places), rotation=20)
+        elif log:
+            ax.set_xscale("log")
+    figures.legend(figure, axes)
+    return figure

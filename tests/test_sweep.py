@@ -1,0 +1,194 @@
+"""Sweeps: cells, their validation, DVC's queue, the table and the figure."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from ruamel.yaml import YAML
+
+from conftest import ROOT, clone, run_in
+from reprise import cli
+from reprise.cli import sweep as sweeps
+from reprise.cli.sweep_figure import curves
+
+SWEEPS = sorted((ROOT / "sweeps").glob("*.yaml"))
+LEAST: dict[str, Any] = {"about": "?", "targets": ["report"], "metrics": ["fairness.a"], "x": "k", "grid": {"k": [1]}}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def written(**content: Any) -> Path:
+    path = Path("some-sweep.yaml")
+    YAML().dump({**LEAST, **content}, path)
+    return path
+
+
+@pytest.mark.parametrize("file", SWEEPS, ids=lambda path: path.stem)
+def test_what_comes_with_the_project_is_valid(file: Path, folder: Path) -> None:
+    sweep = sweeps.load(file)
+    cells = sweeps.expanded(sweep)
+    assert 1 < len(cells) <= 12
+    sweeps.validate(file, cells)
+    paper = sweep.metrics[0].split(".")[0]
+    known = json.loads((ROOT / f"reports/metrics/{paper}.json").read_text())
+    for metric in sweep.metrics:
+        node: Any = known
+        for part in metric.split(".")[1:]:
+            node = node[part]
+        assert isinstance(node, float), metric
+
+
+def test_every_paper_has_a_sweep() -> None:
+    assert {sweeps.load(file).metrics[0].split(".")[0] for file in SWEEPS} == {
+        "amodal", "assay", "circuits", "fairness",
+    }  # fmt: skip
+
+
+def test_cells_are_those_by_hand_times_the_grid_times_the_seeds() -> None:
+    hand = [{"a": 1}, {"a": 2, "b": 3}, {"a": 1}]
+    sweep = sweeps.Sweep(**{**LEAST, "grid": {"k": [0.1, 0.2]}, "cells": hand, "seeds": [0, 1]})
+    cells = sweeps.expanded(sweep)
+    assert len(cells) == 2 * 2 * 2  # the third by hand is the first again
+    assert cells[0] == {"a": 1, "k": 0.1, "common.seed": 0}
+    assert cells[-1] == {"a": 2, "b": 3, "k": 0.2, "common.seed": 1}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"grid": {}}, "grid, cells and seeds are all empty"),
+        ({"grid": {"k": []}}, "k has no values"),
+        ({"x": "z"}, "x = z is not swept; swept are k"),
+        ({"metric": ["a"]}, "some-sweep.metric is not a parameter; did you mean metrics?"),
+        (
+            {"grid": {"fairness.bootstrap": [-5]}, "x": "fairness.bootstrap"},
+            "with fairness.bootstrap=-5 the parameters",
+        ),
+        (
+            {"grid": {"fairness.bootstrp": [5]}, "x": "fairness.bootstrp"},
+            "fairness.bootstrp is not in params.yaml; did",
+        ),
+        ({"grid": {"fairnes.bootstrap": [5]}, "x": "fairnes.bootstrap"}, "fairnes is not in params.yaml"),
+    ],
+)
+def test_nothing_is_queued_that_is_not_valid(folder: Path, content: dict[str, Any], message: str) -> None:
+    file = written(**content)
+    with pytest.raises(sweeps.UserError, match=re.escape(message)):
+        sweeps.validate(file, sweeps.expanded(sweeps.load(file)))
+
+
+def test_a_missing_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["sweep", "sweeps/none.yaml"]) == 1
+    assert "sweeps/none.yaml is missing" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (1, "1"), (0.25, "0.25"), (1e-5, "1e-05"), (True, "true"), (None, "null"), ("it's", "'it\\'s'"),
+        ([1, "a", [2]], "[1,'a',[2]]"), ({"a": {"b": [0.5]}}, "{a:{b:[0.5]}}"),
+    ],
+)  # fmt: skip
+def test_values_come_back_as_they_were_from_hydras_grammar(value: Any, text: str) -> None:
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    assert sweeps.hydra(value) == text
+    (override,) = OverridesParser.create().parse_overrides([f"key={text}"])
+    assert _plain(override.value()) == value
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return value.text if hasattr(value, "text") else value
+
+
+def test_the_figure_has_a_panel_per_metric_and_a_line_per_setting() -> None:
+    rows = [
+        {"p.lr": lr, "p.kind": kind, "common.seed": seed, "metric": metric, "value": lr + seed + len(kind)}
+        for metric in ("fairness.a", "fairness.b.c")
+        for kind in ("x", "yy")
+        for lr in (0.1, 1.0)
+        for seed in (0, 1)
+    ]
+    figure = curves(pd.DataFrame(rows), x="p.lr", log=True, seed="common.seed")
+    first, second = (ax for ax in figure.axes if ax.axison)
+    assert (first.get_title(), second.get_title()) == ("a", "b, c") and first.get_xscale() == "log"
+    lines = {line.get_label(): line.get_ydata().tolist() for line in first.lines if line.get_label()[0] != "_"}
+    assert lines == {"kind x": pytest.approx([1.6, 2.5]), "kind yy": pytest.approx([2.6, 3.5])}
+
+
+# ---------------------------------------------------------------- the queue
+
+SMALL = """
+about: test
+targets: [fairness-report]
+grid:
+  fairness.datasets: [[loanapp]]
+  fairness.bootstrap: [20, 30, 40]
+metrics: [fairness.loanapp.approve.fair_accuracy]
+x: fairness.bootstrap
+"""
+
+
+def follow(folder: Path, *, until: str, seconds: float) -> str:
+    """`--status` once it shows `until`."""
+    deadline = time.monotonic() + seconds
+    while True:
+        done = run_in(folder)("reprise", "sweep", "sweeps/small.yaml", "--status", check=False)
+        if until in done.stdout:
+            return done.stdout
+        assert time.monotonic() < deadline, done.stdout + done.stderr
+        time.sleep(2)
+
+
+@pytest.mark.slow
+def test_a_sweep_survives_its_worker_and_takes_up_the_failed_cell_alone(tmp_path: Path) -> None:
+    """In a clean clone, whose copies lack what git ignores."""
+    folder = clone(tmp_path / "clone")
+    (folder / "sweeps/small.yaml").write_text(SMALL)
+    run = run_in(folder)
+    refused = run("reprise", "sweep", "sweeps/small.yaml", check=False)
+    assert refused.returncode == 0, refused.stderr
+    assert "3 of 3 cells wait for 1 workers" in refused.stdout
+    follow(folder, until="1 done", seconds=300)
+    follow(folder, until="running", seconds=60)
+    for path in (folder / ".dvc/tmp/exps/run").glob("*/*.json"):
+        process = json.loads(path.read_text())
+        if process["returncode"] is None:
+            os.kill(process["pid"], signal.SIGKILL)
+    for worker in subprocess.run(["pgrep", "-f", str(folder)], capture_output=True, text=True).stdout.split():
+        os.kill(int(worker), signal.SIGKILL)
+    out = follow(folder, until="failed", seconds=60)
+    assert "its worker was killed" in out
+    assert run("reprise", "sweep", "sweeps/small.yaml").returncode == 0
+    out = follow(folder, until="3 done", seconds=300)
+    assert "failed" not in out
+    table = pd.read_csv(folder / "reports/plots/sweeps/small.csv")
+    assert table["fairness.bootstrap"].tolist() == [20, 30, 40] and table["value"].nunique() == 1
+    assert (folder / "reports/figures/sweeps/small.svg").stat().st_size > 1000
+    again = run("reprise", "sweep", "sweeps/small.yaml")
+    assert "queued" not in again.stdout and "3 done" in again.stdout
+
+
+@pytest.mark.slow
+def test_a_changed_tree_is_refused(tmp_path: Path) -> None:
+    folder = clone(tmp_path / "clone")
+    (folder / "src/reprise/seeding.py").write_text("# changed\n")
+    done = run_in(folder)("reprise", "sweep", "sweeps/circuits-learning-rate.yaml", check=False)
+    assert done.returncode == 1 and "src/reprise/seeding.py differ from what is committed" in done.stderr
