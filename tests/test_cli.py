@@ -154,6 +154,17 @@ def test_a_scale_spliced_into_itself_is_itself(file: str) -> None:
     assert all(splice(text, text, [wing]) == text for wing in wings())
 
 
+def test_doctor_says_what_there_is_and_what_is_missing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["scale", "workstation", "fairness"]) == 0
+    capsys.readouterr()
+    assert cli.main(["doctor"]) == 1
+    out = capsys.readouterr().out
+    assert "params.yaml is valid" in out and "torch" in out and "GB free" in out
+    assert "!!  data        celeba must be fetched by hand: `python stages/download.py celeba` says from where" in out
+    assert "    data        digits comes with a package" in out
+    assert "!!  graph       this is no DVC repository" in out
+
+
 def test_claims_prints_the_ledger(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["claims"]) == 1
     assert "dvc repro claims" in capsys.readouterr().err

@@ -63,7 +63,7 @@ CHECKS: list[Claim] = [
            loses("nac_nested", "0.25"), pruning_story, high=0.05),
     *(
         _check(f"a10-{name}", f"A compiled NAC of 64 modules is faster with {words} of them",
-               f"median time of a batch with all modules over that with these, {TIMES}",
+               f"time of a batch with all modules over that with these, median of the rounds, {TIMES}",
                faster(kept), speed_story, low=low, rule="as measured")
         for name, words, kept, low in (
             ("half", "half", "0.5", 1.7), ("quarter", "a quarter", "0.25", 3.0), ("eighth", "an eighth", "0.125", 4.0),

@@ -2,7 +2,8 @@
 
 Everything is timed in one process and one thread, in inference mode, on fresh networks: time depends on sizes, not on
 what was learned. A time is the median, in milliseconds a batch, after a warm-up that is not counted; variants to be
-compared take turns, so that a busy machine slows all alike. Counted operations (`macs`) stand beside times.
+compared take turns, so that a busy machine slows all alike, and a speed-up is the median of those of the rounds.
+Counted operations (`macs`) stand beside times.
 """
 
 import statistics
@@ -56,8 +57,8 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def medians(calls: Mapping[Key, Call], repeats: int, *, training: bool = False) -> dict[Key, float]:
-    """Milliseconds of each call, all of them in turn, `repeats` times after the warm-up.
+def rounds(calls: Mapping[Key, Call], repeats: int, *, training: bool = False) -> dict[Key, list[float]]:
+    """Milliseconds of each call, all of them in turn, in each of `repeats` rounds after the warm-up.
 
     `training`: the calls need gradients.
     """
@@ -68,7 +69,12 @@ def medians(calls: Mapping[Key, Call], repeats: int, *, training: bool = False) 
                 start = time.perf_counter()
                 call()
                 found[key].append(1000 * (time.perf_counter() - start))
-    return {key: statistics.median(times[WARM_UP:]) for key, times in found.items()}
+    return {key: times[WARM_UP:] for key, times in found.items()}
+
+
+def medians(calls: Mapping[Key, Call], repeats: int, *, training: bool = False) -> dict[Key, float]:
+    """The median round of each call, in milliseconds."""
+    return {key: statistics.median(times) for key, times in rounds(calls, repeats, training=training).items()}
 
 
 def slope(x: Sequence[float], y: Sequence[float]) -> float:
@@ -118,11 +124,13 @@ def fewer_modules(network: NAC, read: Read, shares: Sequence[float], repeats: in
         if number % 2 == 0:
             plan = masked(network, whole.plan, keep)
             calls[share, "masked"] = partial(_from_input, read, partial(_executed, network, circuit, plan))
-    times = medians(calls, repeats)
+    times = rounds(calls, repeats)
     for (share, how), took in times.items():
         keys: dict[str, Any] = {"processors": network.sizes.processors, "kept": float(share), "how": how}
-        yield row(WIDE, "latency_ms", took, repeats, **keys)
-        yield row(WIDE, "speed_up", times[max(shares), how] / took, repeats, **keys)
+        yield row(WIDE, "latency_ms", statistics.median(took), repeats, **keys)
+        # Round by round: what slows the machine for a while slows both.
+        speed_up = statistics.median(all_ / few for all_, few in zip(times[max(shares), how], took, strict=True))
+        yield row(WIDE, "speed_up", speed_up, repeats, **keys)
 
 
 def _from_input(read: Read, network: Callable[..., Tensor]) -> Tensor:
