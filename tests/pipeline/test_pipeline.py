@@ -61,7 +61,8 @@ def test_doctor_and_why_of_a_finished_run(smoke: Path) -> None:
     assert "stages are up to date" in out and "!!" not in out
     with put_back(smoke) as run:
         edit(smoke, "fairness", "bootstrap", value=60)
-        assert "fairness-evaluate@faces would run:\n  parameter fairness.bootstrap: 50 -> 60\n" in run("reprise", "why").stdout
+        why = run("reprise", "why").stdout
+        assert "fairness-evaluate@faces would run:\n  parameter fairness.bootstrap: 50 -> 60\n" in why
         assert re.search(r"time +about \d+ min, by what \d+ of them took here", run("reprise", "doctor").stdout)
 
 
