@@ -237,7 +237,7 @@ def test_the_readmes_commands_run(smoke: Path) -> None:
     ]
     tried = 0
     for command in commands:
-        # A sweep leaves workers behind: tests/test_sweep.py runs one to its end.
+        # A sweep leaves workers behind, which would train on.
         if not command or command.startswith(("git clone", "cd ", "make", "source", "#", "reprise sweep")):
             continue
         before = (smoke / "params.yaml").read_text()
