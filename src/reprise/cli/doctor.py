@@ -18,7 +18,7 @@ from reprise.errors import TIMINGS, UserError
 from reprise.params import FILE, load_common
 
 BENCHMARK = Path("benchmarks/pipeline.md")
-LEAST_DISK = 10  # GB free, below which a laptop run may not fit
+LEAST_DISK = 3  # GB free, below which a laptop run may not fit
 SIGNS = {True: "ok  ", False: "!!  ", None: "    "}
 
 Finding = tuple[bool | None, str, str]  # whether it is as it should be (None: neither), what, its state
