@@ -37,8 +37,8 @@ def findings() -> Iterator[Finding]:
     version = platform.python_version()
     yield (3, 11) <= sys.version_info[:2] <= (3, 13), "Python", f"{version} (3.11 to 3.13 are tested)"
     yield from _torch()
-    for name in ("dvc", "pytorch-lightning"):
-        yield True, name, importlib.metadata.version(name)
+    for name, package in (("DVC", "dvc"), ("Lightning", "pytorch-lightning")):
+        yield True, name, importlib.metadata.version(package)
     yield None, "workers", f"{n_workers()} networks side by side (REPRISE_JOBS changes it), {os.cpu_count()} cores"
     free = shutil.disk_usage(".").free / 1e9
     yield free >= LEAST_DISK, "disk", f"{free:.0f} GB free here; the laptop scale takes 2, the others say in params/"
