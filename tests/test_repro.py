@@ -124,14 +124,11 @@ def test_a_failure_names_the_stage_and_keeps_what_was_done(pipeline: Path, capsy
     assert not set(logged()) & before and "last" in logged()
 
 
-def test_bad_arguments(pipeline: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bad_arguments(pipeline: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["repro", "midle"]) == 1
     assert "no stage midle; did you mean middle?" in capsys.readouterr().err
     assert cli.main(["repro", "-j", "0"]) == 1
     assert "-j 0 is not a number of stages" in capsys.readouterr().err
-    (pipeline / "bare").mkdir()
-    monkeypatch.chdir(pipeline / "bare")
-    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(pipeline))
 
 
 @contextlib.contextmanager

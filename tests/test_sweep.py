@@ -1,12 +1,18 @@
 """Sweeps: cells, their validation, DVC's queue, the table and the figure."""
 
+import contextlib
 import json
+import os
 import re
 import shutil
+import signal
+import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import psutil
 import pytest
 from ruamel.yaml import YAML
 
@@ -128,6 +134,73 @@ def test_the_figure_has_a_panel_per_metric_and_a_line_per_setting() -> None:
     assert first.get_xscale() == "log"
     lines = {line.get_label(): line.get_ydata().tolist() for line in first.lines if line.get_label()[0] != "_"}
     assert lines == {"kind x": pytest.approx([1.6, 2.5]), "kind yy": pytest.approx([2.6, 3.5])}
+
+
+# ---------------------------------------------------------------- the queue
+
+SMALL = """
+about: test
+targets: [fairness-report]
+grid:
+  fairness.datasets: [[loanapp]]
+  fairness.tasks.loanapp.train.lr: [0.001, 0.002]
+metrics: [fairness.loanapp.approve.fair_accuracy]
+x: fairness.tasks.loanapp.train.lr
+"""
+
+
+def follow(folder: Path, *, until: str, seconds: float) -> str:
+    """`--status` once it shows `until`."""
+    deadline = time.monotonic() + seconds
+    while True:
+        done = run_in(folder)("reprise", "sweep", "sweeps/small.yaml", "--status", check=False)
+        if until in done.stdout:
+            return done.stdout
+        assert time.monotonic() < deadline, done.stdout + done.stderr
+        time.sleep(2)
+
+
+def executor(folder: Path) -> int:
+    """The process that runs a cell, once there is one."""
+    deadline = time.monotonic() + 120
+    while True:
+        for path in (folder / ".dvc/tmp/exps/run").glob("*/*.json"):
+            with contextlib.suppress(json.JSONDecodeError):
+                found = json.loads(path.read_text())
+                if found["returncode"] is None:
+                    return int(found["pid"])
+        assert time.monotonic() < deadline, "no cell was begun"
+        time.sleep(0.2)
+
+
+@pytest.mark.slow
+def test_a_sweep_survives_its_worker_and_takes_up_the_failed_cell_alone(tmp_path: Path) -> None:
+    """In a clean clone, whose copies lack what git ignores."""
+    folder = clone(tmp_path / "clone")
+    (folder / "sweeps/small.yaml").write_text(SMALL)
+    run = run_in(folder)
+    begun = run("reprise", "sweep", "sweeps/small.yaml").stdout
+    assert "2 of 2 cells wait for 1 workers" in begun
+    pid = executor(folder)
+    for process in subprocess.run(["pgrep", "-f", str(folder)], capture_output=True, text=True).stdout.split():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(process), signal.SIGKILL)  # DVC's worker, and what it runs
+    deadline = time.monotonic() + 30
+    while psutil.pid_exists(pid):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    status = run("reprise", "sweep", "sweeps/small.yaml", "--status", check=False)
+    assert status.returncode == 1 and "its worker was killed" in status.stdout and "1 failed" in status.stdout
+    taken_up = run("reprise", "sweep", "sweeps/small.yaml").stdout
+    assert "queued 1 of 1: " in taken_up  # the killed cell alone; the other one still waits
+    out = follow(folder, until="2 done", seconds=300)
+    assert "failed" not in out
+    table = pd.read_csv(folder / "reports/plots/sweeps/small.csv")
+    assert table["fairness.tasks.loanapp.train.lr"].tolist() == [0.001, 0.002]
+    assert table["value"].between(0.5, 1).all()
+    assert (folder / "reports/figures/sweeps/small.svg").stat().st_size > 1000
+    again = run("reprise", "sweep", "sweeps/small.yaml")
+    assert "queued" not in again.stdout and "2 done" in again.stdout
 
 
 @pytest.mark.slow

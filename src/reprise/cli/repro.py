@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from reprise.cli import dvc
 from reprise.cli.graph import Node, nodes
 from reprise.engines import n_workers
 from reprise.errors import UserError
@@ -114,11 +115,16 @@ class _Run:
     def _start(self, name: str) -> None:
         self.waiting.remove(name)
         beside = 1 if self.nodes[name].alone else min(self.width, len(self.running) + 1 + len(self._ready()))
-        environment = os.environ | {"REPRISE_JOBS": os.environ.get("REPRISE_JOBS", str(max(1, self.cores // beside)))}
-        command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", name]
+        cores = os.environ.get("REPRISE_JOBS", str(max(1, self.cores // beside)))
+        command = [*dvc.COMMAND, "--wait-for-lock", "repro", "--single-item", name]
         with open(LOGS / f"{name}.log", "wb") as log:
             process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=dvc.environment(REPRISE_JOBS=cores),
+                start_new_session=True,
             )
         self.running[name], self.started[name] = process, time.monotonic()
         print(f"+{process.pid}", file=self.watch, flush=True)

@@ -14,7 +14,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 import tempfile
 from collections import Counter
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ from ruamel.yaml import YAML, YAMLError
 
 from reprise import params
 from reprise.check import problems
-from reprise.cli import revisions
+from reprise.cli import dvc, revisions
 from reprise.engines import n_workers
 from reprise.errors import UserError
 
@@ -255,16 +254,19 @@ def _environment(workers: int) -> dict[str, str]:
 
 
 def _dvc(*arguments: str, environment: dict[str, str] | None = None, fails: bool = False) -> None:
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-    done = subprocess.run(
-        [sys.executable, "-m", "dvc", *arguments],
-        env=os.environ | {"PATH": path} | (environment or {}),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode and not fails:
-        raise SweepError(f"dvc {' '.join(arguments[:2])} failed: {done.stderr.strip() or done.stdout.strip()}")
+    """Run DVC; what it prints goes into a file, since workers it leaves behind would hold a pipe open to the end."""
+    with tempfile.TemporaryFile("w+") as output:
+        done = subprocess.run(
+            [*dvc.COMMAND, *arguments],
+            env=dvc.environment(**(environment or {})),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            check=False,
+        )
+        if done.returncode and not fails:
+            output.seek(0)
+            raise SweepError(f"dvc {' '.join(arguments[:2])} failed: {output.read().strip()}")
 
 
 def _committed(file: Path) -> None:

@@ -1,4 +1,4 @@
-"""Builds `reports/index.html` and one page per paper.
+"""Builds `reports/index.html`, a page per paper, `graph.html` (the stages) and `sweeps.html`.
 
 Which papers there are is found, not listed: a wing takes part when it has the modules `claims` (`CLAIMS`) and `page`
 (`PAGE`). The same inputs give the same bytes. Pages load nothing but the figures beside them.
@@ -16,7 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from reprise import claims, results
 from reprise.claims import INCONCLUSIVE, NOT_MEASURED, NOT_REPRODUCED, REPRODUCED, Claim
 from reprise.errors import TIMINGS
-from reprise.report import sources
+from reprise.report import graph, sources
 from reprise.report.content import Exhibit, Page
 
 # A sign and a word for every verdict: nothing is told by colour alone.
@@ -42,12 +42,22 @@ def discover() -> list[Wing]:
     return sorted(found, key=lambda wing: wing.name)
 
 
-def build(wings: Sequence[Wing], *, reports: Path, params: Path, timings: Path = TIMINGS) -> list[Path]:
+def build(
+    wings: Sequence[Wing],
+    *,
+    reports: Path,
+    params: Path,
+    pipeline: Path = Path("dvc.yaml"),
+    sweeps: Path = Path("sweeps"),
+    timings: Path = TIMINGS,
+) -> list[Path]:
     """Write the pages into `reports`, aside first, then renamed; returns them, the index first.
 
     Args:
         reports: holds `claims.json`, `claims.md`, `metrics/`, `plots/` and `figures/`.
         params: the parameters in force.
+        pipeline: the stages.
+        sweeps: the folder of the sweeps' files; may be missing.
         timings: notes of time and hardware; may be missing.
     """
     environment = Environment(
@@ -70,25 +80,61 @@ def build(wings: Sequence[Wing], *, reports: Path, params: Path, timings: Path =
             "counts": sources.counts(entries),
         }
         papers.append(paper)
-    shared = {"signs": SIGNS, "papers": papers, "style": _style(environment)}
+    names = [wing.name for wing in wings]
+    pages = [("index.html", "The ledger"), *((f"{name}.html", name) for name in names)]
+    pages += [("graph.html", "The graph"), ("sweeps.html", "Sweeps")]
+    shared: dict[str, Any] = {"signs": SIGNS, "papers": papers, "pages": pages}
+    shared["style"] = _style(environment) + "\n".join(_hiding(names))
+    written = []
 
-    written = [reports / "index.html"]
-    _write(environment, "index.html.j2", written[0], **shared, notes=notes)
+    def write(template: str, name: str, **context: Any) -> None:
+        _write(environment, template, reports / name, **shared, here=name, **context)
+        written.append(reports / name)
+
+    write("index.html.j2", "index.html", filters=_filters(papers))
     for wing, paper in zip(wings, papers, strict=True):
-        path = reports / f"{wing.name}.html"
-        _write(
-            environment,
+        write(
             "paper.html.j2",
-            path,
-            **shared,
+            f"{wing.name}.html",
             paper=paper,
             exhibits=[_exhibit(exhibit, wing.name, paper["ledger"], reports) for exhibit in wing.page.exhibits],
             metrics=sources.metrics(reports / "metrics" / f"{wing.name}.json"),
             parameters=sources.parameters(params, wing.name),
             notes=[note for note in notes if note["stage"].startswith(f"{wing.name}-")],
         )
-        written.append(path)
+    kinds = graph.kinds(pipeline, params, names, notes)
+    write("graph.html.j2", "graph.html", kinds=kinds, drawing=graph.drawn(kinds, names), notes=notes)
+    write("sweeps.html.j2", "sweeps.html", sweeps=sources.sweeps(sweeps, reports))
     return written
+
+
+def _filters(papers: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of the ledger's table of counts; a cell is an anchor that shows its claims alone."""
+    rows = []
+    for name in ("", *(paper["name"] for paper in papers)):
+        entries = [entry for paper in papers if name in ("", paper["name"]) for entry in paper["ledger"]]
+        cells = []
+        for verdict in (*SIGNS, ""):
+            chosen = [part for part in (name, verdict) if part]
+            cells.append(
+                {
+                    "id": "-".join(["only", *chosen]).replace(" ", "-") if chosen else "ledger",
+                    "label": ", ".join(chosen) or "all",
+                    "classes": " ".join(f"only-{part.replace(' ', '-')}" for part in chosen),
+                    "number": sum(entry.verdict == verdict or not verdict for entry in entries),
+                }
+            )
+        rows.append({"label": name or "all papers", "cells": cells})
+    return rows
+
+
+def _hiding(papers: Sequence[str]) -> list[str]:
+    """Rules of the style sheet by which the anchors of `_filters` work."""
+    verdicts = [verdict.replace(" ", "-") for verdict in SIGNS]
+    return [
+        *(f".only-{name}:target ~ .paper-ledger:not(.of-{name}) {{ display: none; }}" for name in papers),
+        *(f".only-{name}:target ~ .paper-ledger .entry:not(.is-{name}) {{ display: none; }}" for name in verdicts),
+    ]
 
 
 def duration(seconds: float) -> str:

@@ -5,6 +5,7 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -183,6 +184,59 @@ def tables(path: Path, exhibit: Exhibit) -> list[Table]:
         title = ", ".join(record[name] for name in exhibit.rows)
         found.setdefault(title, []).append([_cell(pattern, values) for pattern in exhibit.columns.values()])
     return [Table(title, list(exhibit.columns), rows) for title, rows in found.items()]
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep's file and what its experiments measured; the figure, the data and the table are empty before it ran."""
+
+    name: str
+    about: str
+    seeds: bool
+    figure: str
+    alt: str
+    data: str
+    table: Table | None
+
+
+def sweeps(folder: Path, reports: Path) -> list[Sweep]:
+    """Every sweep of `folder`; its table has a row per setting and a column per metric (mean over seeds)."""
+    found = []
+    for file in sorted(folder.glob("*.yaml")):
+        content = YAML(typ="safe", pure=True).load(file.read_text())
+        figure, data = f"figures/sweeps/{file.stem}.svg", f"plots/sweeps/{file.stem}.csv"
+        table = _settings(reports / data) if (reports / data).exists() else None
+        metrics = ", ".join(content["metrics"])
+        found.append(
+            Sweep(
+                name=file.stem,
+                about=content["about"],
+                seeds=len(content.get("seeds", [])) > 1,
+                figure=figure if (reports / figure).exists() else "",
+                alt=f"Curves over {content['x']}, a panel each: {metrics}. The table has their values.",
+                data=data if table else "",
+                table=table,
+            )
+        )
+    return found
+
+
+def _settings(path: Path) -> Table:
+    with open(path, newline="", encoding="utf-8") as stream:
+        records = list(csv.DictReader(stream))
+    keys = [key for key in records[0] if key not in ("metric", "value", "common.seed")]
+    cells: dict[tuple[str, ...], dict[str, list[float]]] = {}
+    for record in records:
+        setting = cells.setdefault(tuple(record[key] for key in keys), {})
+        setting.setdefault(record["metric"], []).append(float(record["value"]))
+    swept = [key for number, key in enumerate(keys) if len({setting[number] for setting in cells}) > 1] or keys[-1:]
+    shown = [keys.index(key) for key in swept]
+    metrics = list(dict.fromkeys(record["metric"] for record in records))
+    rows = [
+        [*(setting[k] for k in shown), *(f"{fmean(found[name]):.3f}" if name in found else "–" for name in metrics)]
+        for setting, found in cells.items()
+    ]
+    return Table("", [*swept, *metrics], rows)
 
 
 def _number(text: str) -> Any:
