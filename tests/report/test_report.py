@@ -1,6 +1,8 @@
 """The pages of a small made-up paper: whole, reachable, closed in themselves, the same each time."""
 
 import json
+import re
+from collections.abc import Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -8,7 +10,7 @@ import pytest
 
 from reprise.claims import VERDICTS, Claim
 from reprise.errors import UserError
-from reprise.report import sources
+from reprise.report import graph, sources
 from reprise.report.build import SIGNS, Wing, build, discover, duration
 from reprise.report.content import Exhibit, Page
 
@@ -58,6 +60,52 @@ demo:
 """
 
 
+PIPELINE = """\
+stages:
+  generate:
+    desc: Make data
+    matrix:
+      name: ${common.generated}
+    cmd: make ${item.name}
+    outs:
+      - data/prepared/${item.name}
+  demo-train:
+    desc: Train
+    matrix:
+      dataset: ${demo.datasets}
+    cmd: train ${item.dataset}
+    deps:
+      - code.py
+      - data/prepared/${item.dataset}
+    outs:
+      - data/models/${item.dataset}:
+          push: false
+  demo-report:
+    cmd: draw
+    deps:
+      - data/models
+      - data/prepared
+    plots:
+      - reports/plots/demo:
+          cache: false
+  report:
+    cmd: write
+    deps:
+      - reports/plots/demo
+      - data/models/faces
+    outs:
+      - reports/index.html
+"""
+SWEEP = """\
+about: What does the rate do?
+targets: [demo-report]
+grid: {demo.lr: [0.1, 0.2], demo.kind: [[a]]}
+seeds: [0, 1]
+metrics: [demo.a.loss, demo.b.loss]
+x: demo.lr
+"""
+
+
 @pytest.fixture
 def reports(tmp_path: Path) -> Path:
     """Everything the report reads, as the stages before it leave it."""
@@ -79,15 +127,24 @@ def reports(tmp_path: Path) -> Path:
     (folder / "plots/demo/listed.csv").write_text("set,name,x,sd\na,one,0.5,\nb,two,0.25,0.1\n")
     (tmp_path / "params.yaml").write_text(PARAMS)
     note = {"stage": "demo-train@faces", "seconds": 75.2, "peak_mib": 512, "cores": 2, "machine": "m", "python": "3.11"}
+    (tmp_path / "dvc.yaml").write_text(PIPELINE)
+    (tmp_path / "sweeps").mkdir()
+    (tmp_path / "sweeps/rate.yaml").write_text(SWEEP)
     (tmp_path / "timings").mkdir()
     (tmp_path / "timings/demo-train@faces.json").write_text(json.dumps(note))
     return folder
 
 
-def make(reports: Path) -> dict[str, str]:
+def make(reports: Path, wings: Sequence[Wing] = (Wing("demo", PAGE, CLAIMS),)) -> dict[str, str]:
     root = reports.parent
-    wings = [Wing("demo", PAGE, CLAIMS)]
-    written = build(wings, reports=reports, params=root / "params.yaml", timings=root / "timings")
+    written = build(
+        wings,
+        reports=reports,
+        params=root / "params.yaml",
+        pipeline=root / "dvc.yaml",
+        sweeps=root / "sweeps",
+        timings=root / "timings",
+    )
     return {path.name: path.read_text(encoding="utf-8") for path in written}
 
 
@@ -112,7 +169,7 @@ class Reader(HTMLParser):
 
 def test_pages_are_well_formed(reports: Path) -> None:
     pages = make(reports)
-    assert set(pages) == {"index.html", "demo.html"}
+    assert set(pages) == {"index.html", "demo.html", "graph.html", "sweeps.html"}
     for text in pages.values():
         page = Reader(text)
         assert len(page.all("h1")) == 1
@@ -209,8 +266,75 @@ def test_pages_are_deterministic(reports: Path) -> None:
 
 
 def test_missing_timings_are_said(reports: Path) -> None:
-    written = build([], reports=reports, params=reports.parent / "params.yaml", timings=reports / "none")
-    assert "Not known" in written[0].read_text()
+    for note in (reports.parent / "timings").iterdir():
+        note.unlink()
+    assert "Not known" in make(reports)["graph.html"]
+
+
+def test_without_papers_and_sweeps_the_pages_say_so(reports: Path) -> None:
+    (reports.parent / "sweeps/rate.yaml").unlink()
+    pages = make(reports, wings=[])
+    assert "No paper has a page yet." in pages["index.html"]
+    assert "There is no sweep" in pages["sweeps.html"]
+
+
+def test_every_count_of_the_ledger_is_a_filter_that_the_style_sheet_knows(reports: Path) -> None:
+    text = make(reports)["index.html"]
+    cells = re.findall(r'<td><a href="#([\w-]+)" aria-label="(\d+): ([\w, ]+)">(\d+)</a></td>', text)
+    by_label = {label: (int(number), anchor) for anchor, _, label, number in cells}
+    assert by_label["demo"] == (4, "only-demo") and by_label["demo, inconclusive"][0] == 1
+    assert by_label["all"] == (4, "ledger")
+    assert len(cells) == 10  # four verdicts and all of them, for the paper and for all papers
+    anchors = {str(tag.get("id")): str(tag["class"]) for tag in Reader(text).all("p") if "filter" in str(tag.get("class"))}
+    assert anchors["only-demo-not-reproduced"] == "filter only-demo only-not-reproduced"
+    assert set(anchors) == {anchor for _, anchor in by_label.values()} - {"ledger"}
+    for name in {part for classes in anchors.values() for part in classes.split()} - {"filter"}:
+        assert f".{name}:target ~" in text
+
+
+def test_the_graph_counts_stages_and_leaves_out_what_follows(reports: Path) -> None:
+    root = reports.parent
+    notes = sources.timings(root / "timings")
+    found = {kind.name: kind for kind in graph.kinds(root / "dvc.yaml", root / "params.yaml", ["demo"], notes)}
+    assert list(found) == ["generate", "demo-train", "demo-report", "report"]
+    assert [kind.after for kind in found.values()] == [[], ["generate"], ["demo-train"], ["demo-report"]]
+    assert (found["demo-train"].stages, found["demo-train"].seconds) == (1, 75.2)
+    assert found["demo-train"].column == "demo" and found["report"].column == ""
+    drawing = graph.drawn(list(found.values()), ["demo"])
+    assert [box.y for box in drawing.boxes] != sorted({box.y for box in drawing.boxes}, reverse=True)
+    heights = {box.kind.name: box.y for box in drawing.boxes}
+    assert heights["generate"] < heights["demo-train"] < heights["demo-report"] < heights["report"]
+    assert len(drawing.arrows) == 3
+    text = make(reports)["graph.html"]
+    assert "4 stages of 4 kinds" in text and "1 stage, 1 min 15 s" in text
+
+
+def test_boxes_of_the_real_graph_do_not_overlap() -> None:
+    root = Path(__file__).parents[2]
+    papers = [wing.name for wing in discover()]
+    kinds = graph.kinds(root / "dvc.yaml", root / "params.yaml", papers, [])
+    drawing = graph.drawn(kinds, papers)
+    wide, high = drawing.box
+    for number, box in enumerate(drawing.boxes):
+        assert 0 <= box.x <= drawing.width - wide and box.y + high < drawing.height
+        for other in drawing.boxes[:number]:
+            assert abs(box.x - other.x) >= wide or abs(box.y - other.y) >= high
+
+
+def test_a_sweep_shows_means_over_seeds_and_says_when_it_has_not_run(reports: Path) -> None:
+    assert "Not run yet." in make(reports)["sweeps.html"]
+    (reports / "plots/sweeps").mkdir()
+    (reports / "figures/sweeps").mkdir()
+    (reports / "figures/sweeps/rate.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>')
+    rows = ["demo.lr,demo.kind,common.seed,metric,value"]
+    rows += [f'{lr},"[""a""]",{seed},demo.a.loss,{lr + seed}' for lr in (0.1, 0.2) for seed in (0, 1)]
+    rows += ['0.2,"[""a""]",0,demo.b.loss,7']
+    (reports / "plots/sweeps/rate.csv").write_text("\n".join(rows) + "\n")
+    text = make(reports)["sweeps.html"]
+    assert '<th scope="row">0.1</th><td>0.600</td><td>–</td>' in text
+    assert '<th scope="row">0.2</th><td>0.700</td><td>7.000</td>' in text
+    assert '<th scope="col">demo.lr</th><th scope="col">demo.a.loss</th>' in text  # a key of one value is no column
+    assert 'src="figures/sweeps/rate.svg"' in text and "Not run yet." not in text
 
 
 def test_stale_ledger_stops_the_stage(reports: Path) -> None:
