@@ -41,7 +41,8 @@ def clone(target: Path, scale: str = "smoke") -> Path:
         check=True,
     )
     for name in listed.stdout.splitlines():
-        if (ROOT / name).is_file() and not name.startswith(("reports/", "dvc.lock", "tests/", ".dvc/tmp")):
+        result = name.startswith("reports/") and "/sweeps/" not in name  # a sweep's are no stage's
+        if (ROOT / name).is_file() and not result and not name.startswith(("dvc.lock", "tests/", ".dvc/tmp")):
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, target / name)
     shutil.copy2(ROOT / "params" / f"{scale}.yaml", target / "params.yaml")
@@ -75,6 +76,24 @@ def smoke(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = clone(tmp_path_factory.mktemp("smoke"))
     run_in(folder)("dvc", "repro")
     return folder
+
+
+def copy_of(folder: Path, target: Path) -> Path:
+    """A finished clone again, for a test that would leave traces: with its results, and its DVC cache in common."""
+
+    def skipped(place: str, names: list[str]) -> set[str]:
+        return (
+            {"data"} & {*names}
+            if Path(place) == folder
+            else {"cache", "tmp"} & {*names}
+            if place.endswith(".dvc")
+            else set()
+        )
+
+    shutil.copytree(folder, target, symlinks=True, ignore=skipped)
+    (target / ".dvc/config.local").write_text(f"[cache]\n    dir = {folder}/.dvc/cache\n")
+    run_in(target)("dvc", "checkout", "-q")
+    return target
 
 
 def edit(folder: Path, *path: str, value: object) -> None:

@@ -2,7 +2,9 @@
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,11 +13,12 @@ from reprise import claims
 ROOT = Path(__file__).parents[1]
 
 
-def test_the_readmes_ledger_is_the_committed_one() -> None:
+@pytest.mark.parametrize(("name", "written"), [("scores", claims.scores), ("ledger", claims.summary)])
+def test_the_readmes_ledger_is_the_committed_one(name: str, written: Callable[[dict[str, Any]], str]) -> None:
     file = ROOT / "reports/claims.json"
     if not file.exists():
         pytest.skip("no ledger yet: dvc repro writes reports/claims.json")
-    block = re.search(r"<!-- ledger -->\n(.*?)\n<!-- /ledger -->", (ROOT / "README.md").read_text(), re.S)
+    block = re.search(rf"<!-- {name} -->\n(.*?)\n<!-- /{name} -->", (ROOT / "README.md").read_text(), re.S)
     assert block is not None
-    expected = claims.summary(json.loads(file.read_text()))
-    assert block.group(1).strip() == expected, f"put this between the ledger marks of README.md:\n{expected}"
+    expected = written(json.loads(file.read_text()))
+    assert block.group(1).strip() == expected, f"put this between the marks {name} of README.md:\n{expected}"

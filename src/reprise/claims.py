@@ -299,8 +299,20 @@ def _counts(entries: dict[str, dict[str, Any]]) -> str:
     return ", ".join(f"{verdicts.count(name)} {name}" for name in VERDICTS if name in verdicts) + "."
 
 
+def scores(ledger: dict[str, dict[str, Any]]) -> str:
+    """The README's first table: verdicts per paper, own claims + checks; a test keeps the README equal to it."""
+    lines = ["| paper | " + " | ".join(VERDICTS) + " |", "| --- |" + " ---: |" * len(VERDICTS)]
+    for wing in wings().values():
+        cells = []
+        for verdict in VERDICTS:
+            found = [claim for claim in wing.CLAIMS if ledger[claim.id]["verdict"] == verdict]
+            cells.append(f"{sum(claim.headline for claim in found)} + {sum(not claim.headline for claim in found)}")
+        lines.append(f"| {wing.PAPER} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def summary(ledger: dict[str, dict[str, Any]]) -> str:
-    """The README's first table: counts per verdict and the headline claims; a test keeps the README equal to it."""
+    """The README's headline claims, paper by paper; a test keeps the README equal to it."""
     lines = []
     for paper, wing in wings().items():
         lines += [f"**{wing.PAPER}**", "", f"{_counts({claim.id: ledger[claim.id] for claim in wing.CLAIMS})}", ""]

@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 from ruamel.yaml import YAML
 
+from browser import broken_links
 from conftest import ROOT, clone, edit, put_back, ran, run_in
 from reprise.data.celeba import ATTRIBUTES
 
@@ -42,8 +43,9 @@ def contents(folder: Path) -> dict[str, str]:
 def test_every_output_is_there_and_is_deterministic(smoke: Path, tmp_path: Path) -> None:
     ledger = json.loads((smoke / "reports/claims.json").read_text())
     assert all(entry["verdict"] for entry in ledger.values()) and len(ledger) > 30
-    pages = ("index", "assay", "amodal", "circuits", "fairness")
+    pages = ("index", "assay", "amodal", "circuits", "fairness", "graph", "sweeps")
     assert all((smoke / f"reports/{page}.html").exists() for page in pages)
+    assert broken_links(smoke / "reports") == []
     again = clone(tmp_path / "again")
     run_in(again)("dvc", "repro", REPRISE_ENGINE="sequential")
     assert contents(again) == contents(smoke)
@@ -139,7 +141,8 @@ def test_a_truncated_array_is_named(smoke: Path) -> None:
         array.write_bytes(whole)
 
 
-def test_kill_in_the_middle_of_training_loses_no_finished_job(tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_kill_or_ctrl_c_in_the_middle_of_training_loses_no_finished_job(tmp_path: Path, how: signal.Signals) -> None:
     folder = clone(tmp_path / "killed")
     run = run_in(folder)
     run("dvc", "repro", "fairness-pretrain")
@@ -156,8 +159,8 @@ def test_kill_in_the_middle_of_training_loses_no_finished_job(tmp_path: Path) ->
     deadline = time.monotonic() + 120
     while len(list(store.glob("*.npz"))) < 3 and time.monotonic() < deadline:
         time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    os.killpg(process.pid, how)
+    assert process.wait(timeout=30)
     finished = {path.name: path.stat().st_mtime_ns for path in store.glob("*.npz")}
     assert 3 <= len(finished) < 18
     assert not (folder / "data/models/fairness/faces/train").exists()

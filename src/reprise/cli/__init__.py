@@ -46,6 +46,14 @@ def parser() -> argparse.ArgumentParser:
     diff.add_argument("--images", metavar="FOLDER", help="write pairs of the changed figures there, before and now")
     diff.set_defaults(module="diff")
 
+    plots = commands.add_parser(
+        "plots",
+        help="`dvc plots diff` as a page that needs no network",
+        description="One plot per paper, the workspace beside the revisions; anything else is passed on to DVC.",
+    )
+    plots.add_argument("arguments", nargs=argparse.REMAINDER, metavar="REV ...", help="default: HEAD")
+    plots.set_defaults(module="plots")
+
     why = commands.add_parser("why", help="which file, parameter or upstream stage makes a stage run")
     why.add_argument(
         "stage", nargs="?", metavar="STAGE", help="a stage, or a group of them; default: all that would run"
