@@ -43,5 +43,8 @@ def template() -> Path:
         ) from None
     TEMPLATE.parent.mkdir(exist_ok=True)
     kept = {"refresh_tag": "{refresh_tag}", "plot_divs": "{plot_divs}"}  # DVC fills these in
-    TEMPLATE.write_text(PAGE.format(bundle=javascript_bundle(vl_version=VEGA_LITE), **kept), encoding="utf-8")
+    TEMPLATE.write_text(
+        PAGE.format(bundle=javascript_bundle("window.vegaEmbed = vegaEmbed", vl_version=VEGA_LITE), **kept),
+        encoding="utf-8",
+    )
     return TEMPLATE

@@ -5,7 +5,6 @@ middle above and below. An arrow that follows from others is left out.
 """
 
 import itertools
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
@@ -15,7 +14,6 @@ from typing import Any
 from ruamel.yaml import YAML
 
 BOX, GAP = (158, 44), (18, 34)  # width, height
-ITEM = re.compile(r"\$\{item\.(\w+)\}")
 
 
 @dataclass
@@ -84,7 +82,13 @@ def _paths(stage: dict[str, Any], parts: Sequence[str], items: Sequence[dict[str
     """Every path it names under `parts`, filled in."""
     entries = [entry for part in parts for entry in stage.get(part, [])]
     names = [next(iter(entry)) if isinstance(entry, dict) else entry for entry in entries]
-    return {ITEM.sub(lambda found, item=item: item[found[1]], name) for name in names for item in items}
+    return {_filled(name, item) for name in names for item in items}
+
+
+def _filled(name: str, item: dict[str, str]) -> str:
+    for key, value in item.items():
+        name = name.replace("${item." + key + "}", value)
+    return name
 
 
 def _meet(reads: set[str], writes: set[str]) -> bool:
