@@ -28,7 +28,9 @@ def browse(page: Path, profile: Path, *flags: str, anchor: str = "") -> tuple[st
     return done.stdout, "\n".join(line for line in done.stderr.splitlines() if "CONSOLE" in line)
 
 
-class _Links(HTMLParser):
+class Links(HTMLParser):
+    """Where a page leads to (`href`, `src`), and its anchors; a script is no markup."""
+
     def __init__(self, text: str) -> None:
         super().__init__()
         self.targets: list[str] = []
@@ -45,7 +47,7 @@ class _Links(HTMLParser):
 
 def broken_links(folder: Path) -> list[str]:
     """Links and pictures of the pages in `folder` that lead nowhere; those to other sites are not followed."""
-    pages = {path.name: _Links(path.read_text()) for path in folder.glob("*.html")}
+    pages = {path.name: Links(path.read_text()) for path in folder.glob("*.html")}
     broken = []
     for name, page in pages.items():
         for target in page.targets:

@@ -40,7 +40,7 @@ def change(file: Path, diff: str) -> None:
 @pytest.mark.parametrize(
     ("page", "expected"),
     [
-        ("adding-a-method.md", ("fishbowl_lite,grown", "file src/reprise/amodal/evaluate.py is changed")),
+        ("adding-a-method.md", ("fishbowl_lite,test,grown", "file src/reprise/amodal/evaluate.py is changed")),
         ("adding-a-data-set.md", ("raffle", "fair_accuracy")),
         ("adding-a-paper.md", ("Running stage 'coins-evaluate@penny'", "A fair coin shows heads half of the time")),
     ],
