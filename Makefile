@@ -14,7 +14,7 @@ repro: setup
 	dvc repro
 
 test: setup
-	python -m pytest
+	python -m pytest -n 2 --dist loadgroup
 
 check: setup
 	ruff check

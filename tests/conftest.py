@@ -22,6 +22,13 @@ os.environ["DVC_NO_ANALYTICS"] = "1"
 Run = Callable[..., subprocess.CompletedProcess]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With `-n 2 --dist loadgroup`, one process takes all tests of the finished clone, which it makes once."""
+    for item in items:
+        group = "smoke" if "smoke" in getattr(item, "fixturenames", ()) else item.path.name
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Folder of real samples for tests; the test skips where it is missing."""

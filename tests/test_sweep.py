@@ -20,6 +20,7 @@ from conftest import ROOT, clone, run_in
 from reprise import cli
 from reprise.cli import sweep as sweeps
 from reprise.cli.sweep_figure import curves
+from reprise.errors import UserError
 
 SWEEPS = sorted((ROOT / "sweeps").glob("*.yaml"))
 LEAST: dict[str, Any] = {"about": "?", "targets": ["report"], "metrics": ["fairness.a"], "x": "k", "grid": {"k": [1]}}
@@ -88,7 +89,7 @@ def test_cells_are_those_by_hand_times_the_grid_times_the_seeds() -> None:
 )
 def test_nothing_is_queued_that_is_not_valid(folder: Path, content: dict[str, Any], message: str) -> None:
     file = written(**content)
-    with pytest.raises(sweeps.UserError, match=re.escape(message)):
+    with pytest.raises(UserError, match=re.escape(message)):
         sweeps.validate(file, sweeps.expanded(sweeps.load(file)))
 
 
@@ -180,7 +181,7 @@ def test_a_sweep_survives_its_worker_and_takes_up_the_failed_cell_alone(tmp_path
     (folder / "sweeps/small.yaml").write_text(SMALL)
     run = run_in(folder)
     begun = run("reprise", "sweep", "sweeps/small.yaml").stdout
-    assert "2 of 2 cells wait for 1 workers" in begun
+    assert "2 of 2 cells wait for 1 worker;" in begun
     pid = executor(folder)
     for process in subprocess.run(["pgrep", "-f", str(folder)], capture_output=True, text=True).stdout.split():
         with contextlib.suppress(ProcessLookupError):

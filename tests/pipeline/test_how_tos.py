@@ -18,8 +18,8 @@ def follow(page: str, folder: Path) -> list[str]:
         if kind == "sh":
             printed += [run("bash", "-c", f"set -e -o pipefail; {line}").stdout for line in text.splitlines()]
         elif kind == "diff":
-            for file in [file for pattern in where.split() for file in folder.glob(pattern)]:
-                change(file, text)
+            for pattern in where.split():
+                assert [change(file, text) for file in folder.glob(pattern)], f"{pattern} is no file"
         else:
             (folder / where).parent.mkdir(parents=True, exist_ok=True)
             (folder / where).write_text(text)

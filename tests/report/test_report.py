@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from browser import broken_links
@@ -297,7 +298,6 @@ def test_the_graph_counts_stages_and_leaves_out_what_follows(reports: Path) -> N
     assert (found["demo-train"].stages, found["demo-train"].seconds) == (1, 75.2)
     assert found["demo-train"].column == "demo" and found["report"].column == ""
     drawing = graph.drawn(list(found.values()), ["demo"])
-    assert [box.y for box in drawing.boxes] != sorted({box.y for box in drawing.boxes}, reverse=True)
     heights = {box.kind.name: box.y for box in drawing.boxes}
     assert heights["generate"] < heights["demo-train"] < heights["demo-report"] < heights["report"]
     assert len(drawing.arrows) == 3
@@ -315,6 +315,48 @@ def test_boxes_of_the_real_graph_do_not_overlap() -> None:
         assert 0 <= box.x <= drawing.width - wide and box.y + high < drawing.height
         for other in drawing.boxes[:number]:
             assert abs(box.x - other.x) >= wide or abs(box.y - other.y) >= high
+        for arrow in drawing.arrows:
+            for x, y in points_along(arrow):
+                assert not (box.x < x < box.x + wide and box.y < y < box.y + high), (box.kind.name, arrow)
+
+
+def points_along(path: str) -> list[tuple[float, float]]:
+    """Points of an SVG path of lines and cubic curves."""
+    found: list[tuple[float, float]] = []
+    for kind, numbers in re.findall(r"([MLC])([^MLC]+)", path):
+        at = [tuple(map(float, pair)) for pair in re.findall(r"([-\d.e]+) ([-\d.e]+)", numbers)]
+        if kind == "M":
+            found += at  # type: ignore[arg-type]
+            continue
+        knots = np.array([found[-1], *at])
+        weights = [[1 - t, t] if kind == "L" else [(1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t**2 * (1 - t), t**3]
+                   for t in np.linspace(0, 1, 41)]  # fmt: skip
+        found += [(float(x), float(y)) for x, y in np.array(weights) @ knots]
+    return found
+
+
+@pytest.mark.parametrize("text", ["", "about: [", "about: x\ntargets: [a]\nseeds: null\nmetrics: [a.b]\nx: a\n"])
+def test_a_sweep_that_is_none_is_named(reports: Path, text: str) -> None:
+    (reports.parent / "sweeps/rate.yaml").write_text(text)
+    with pytest.raises(UserError, match="rate"):
+        make(reports)
+
+
+@pytest.mark.parametrize("rows", ["", "demo.lr,metric,value\n"])
+def test_a_sweep_without_a_row_has_not_run(reports: Path, rows: str) -> None:
+    (reports / "plots/sweeps").mkdir()
+    (reports / "plots/sweeps/rate.csv").write_text(rows)
+    assert "Not run yet." in make(reports)["sweeps.html"]
+
+
+def test_a_sweep_over_seeds_has_them_in_rows(reports: Path) -> None:
+    (reports.parent / "sweeps/rate.yaml").write_text(
+        "about: Seeds?\ntargets: [a]\nseeds: [0, 1]\nmetrics: [demo.a.loss]\nx: common.seed\n"
+    )
+    (reports / "plots/sweeps").mkdir()
+    (reports / "plots/sweeps/rate.csv").write_text("common.seed,metric,value\n0,demo.a.loss,0.5\n")
+    text = make(reports)["sweeps.html"]
+    assert '<th scope="row">0</th><td>0.500</td>' in text and "1 of 2 cells are done" in text
 
 
 def test_a_sweep_shows_means_over_seeds_and_says_when_it_has_not_run(reports: Path) -> None:
@@ -330,6 +372,7 @@ def test_a_sweep_shows_means_over_seeds_and_says_when_it_has_not_run(reports: Pa
     assert '<th scope="row">0.1</th><td>0.600</td><td>–</td>' in text
     assert '<th scope="row">0.2</th><td>0.700</td><td>7.000</td>' in text
     assert '<th scope="col">demo.lr</th><th scope="col">demo.a.loss</th>' in text  # a key of one value is no column
+    assert "4 of 4 cells are done" in text and "Means over 2 seeds" in text
     assert 'src="figures/sweeps/rate.svg"' in text and "Not run yet." not in text
 
 

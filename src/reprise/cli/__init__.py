@@ -49,10 +49,10 @@ def parser() -> argparse.ArgumentParser:
     plots = commands.add_parser(
         "plots",
         help="`dvc plots diff` as a page that needs no network",
-        description="One plot per paper, the workspace beside the revisions; anything else is passed on to DVC.",
+        description="One plot per paper, the workspace beside the revisions; DVC's own options are passed on to it.",
     )
-    plots.add_argument("arguments", nargs=argparse.REMAINDER, metavar="REV ...", help="default: HEAD")
-    plots.set_defaults(module="plots")
+    plots.add_argument("revisions", nargs="*", metavar="REV", help="default: HEAD")
+    plots.set_defaults(module="plots", passed=[])
 
     why = commands.add_parser("why", help="which file, parameter or upstream stage makes a stage run")
     why.add_argument(
@@ -89,7 +89,11 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; expected errors are one line and exit status 1."""
-    arguments = parser().parse_args(argv)
+    root = parser()
+    arguments, rest = root.parse_known_args(argv)
+    if rest and not hasattr(arguments, "passed"):
+        root.error(f"unrecognized arguments: {' '.join(rest)}")
+    arguments.passed = rest
     command = importlib.import_module(f"reprise.cli.{arguments.module}")
     from reprise.errors import UserError
 

@@ -11,7 +11,9 @@ class RevisionError(UserError):
 
 
 def resolve(revision: str) -> str:
-    """The short name of the commit that `revision` stands for; raises RevisionError."""
+    """The short name of a revision's commit, or of a DVC experiment's; raises RevisionError."""
+    experiments = run("for-each-ref", "--format=%(objectname)", f"refs/exps/*/*/{revision}").split()
+    revision = experiments[-1] if experiments else revision
     return run("rev-parse", "--short", "--verify", "--quiet", f"{revision}^{{commit}}", failure=(
         f"git knows no revision {revision} here: fetch it first (`git fetch origin {revision.removeprefix('origin/')}`)"
     )).strip()  # fmt: skip

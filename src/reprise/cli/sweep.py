@@ -9,7 +9,6 @@ environment: the copy's own code first, data placed by hand, and a store of fini
 import argparse
 import difflib
 import hashlib
-import itertools
 import json
 import os
 import re
@@ -18,59 +17,19 @@ import tempfile
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import Field, PositiveInt, model_validator
-from ruamel.yaml import YAML, YAMLError
+from ruamel.yaml import YAML
 
 from reprise import params
 from reprise.check import problems
 from reprise.cli import dvc, revisions
 from reprise.engines import n_workers
-from reprise.errors import UserError
+from reprise.sweeps import SEED, Cell, Sweep, SweepError, expanded, load
 
 STORE = Path(".reprise/sweeps")
 CODE = ("src", "stages", "dvc.yaml", "params.yaml")  # what an experiment's result depends on, beside its cell
-SEED = "common.seed"
 DONE, RUNNING, QUEUED, FAILED, NOT_STARTED = "done", "running", "queued", "failed", "not started"
-
-
-class SweepError(UserError):
-    """The sweep's file is wrong, or the repository is in no state to run it."""
-
-
-class Sweep(params.Section):
-    """A sweep's file."""
-
-    about: Annotated[str, Field(description="what it asks, in a sentence")]
-    targets: Annotated[list[str], Field(min_length=1, description="stages to run")]
-    grid: Annotated[
-        dict[str, list[Any]], Field(default_factory=dict, description="key -> values; every combination is a cell")
-    ]
-    cells: Annotated[
-        list[dict[str, Any]], Field(default_factory=list, description="cells by hand, each times the grid")
-    ]
-    seeds: Annotated[
-        list[int], Field(default_factory=list, description="values of common.seed; intervals are over them")
-    ]
-    metrics: Annotated[list[str], Field(min_length=1, description="<paper>.<path in reports/metrics/<paper>.json>")]
-    x: Annotated[str, Field(description="the key along the figure's x axis")]
-    log: Annotated[bool, Field(description="that axis is logarithmic")] = False
-    side_by_side: Annotated[PositiveInt, Field(description="cells run at a time")] = 1
-
-    @model_validator(mode="after")
-    def _consistent(self) -> "Sweep":
-        if not self.grid and not self.cells and not self.seeds:
-            raise ValueError("grid, cells and seeds are all empty: there is nothing to sweep")
-        if empty := [key for key, values in self.grid.items() if not values]:
-            raise ValueError(f"{empty[0]} has no values")
-        keys = {*self.grid, *(key for cell in self.cells for key in cell)}
-        if self.x not in keys | ({SEED} if self.seeds else set()):
-            raise ValueError(f"x = {self.x} is not swept; swept are {', '.join(sorted(keys))}")
-        return self
-
-
-Cell = dict[str, Any]  # key -> value
 
 
 @dataclass(frozen=True)
@@ -103,36 +62,14 @@ def run(arguments: argparse.Namespace) -> int:
     if waiting:
         workers = arguments.jobs or sweep.side_by_side
         _dvc("queue", "start", "-q", "-j", str(workers), environment=_environment(workers))
-        print(
-            f"{waiting} of {len(states)} cells wait for {workers} workers; `reprise sweep {file} --status` follows them"
-        )
+        several = f"{workers} workers" if workers != 1 else "1 worker"
+        print(f"{waiting} of {len(states)} cells wait for {several}; `reprise sweep {file} --status` follows them")
         return 0
     report(file, sweep, states)
     return 0
 
 
 # ---------------------------------------------------------------- cells
-
-
-def load(file: Path) -> Sweep:
-    """The file, validated; raises SweepError or ParamsError, which name the key."""
-    try:
-        content = YAML(typ="safe", pure=True).load(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise SweepError(f"{file} is missing; sweeps/ holds those that come with the project") from None
-    except YAMLError as error:
-        raise SweepError(f"{file} is not valid YAML: {str(error).splitlines()[0]}") from None
-    if not isinstance(content, dict):
-        raise SweepError(f"{file} must hold a mapping (about, targets, grid, metrics, x)")
-    return params.validate(content, model=Sweep, where=file.stem, file=file)
-
-
-def expanded(sweep: Sweep) -> list[Cell]:
-    """Every cell: those by hand, times the grid, times the seeds."""
-    grid = [dict(zip(sweep.grid, values, strict=True)) for values in itertools.product(*sweep.grid.values())]
-    seeds: list[Cell] = [{SEED: seed} for seed in sweep.seeds] or [{}]
-    found = [{**hand, **cell, **seed} for hand in sweep.cells or [{}] for cell in grid for seed in seeds]
-    return [cell for number, cell in enumerate(found) if cell not in found[:number]]
 
 
 def validate(file: Path, cells: list[Cell]) -> None:
@@ -290,7 +227,7 @@ def report(file: Path, sweep: Sweep, states: list[State]) -> None:
     done = [state for state in states if state.state == DONE]
     if done:
         rows = [row for state in done for row in _measured(sweep, state)]
-        print(f"written: {', '.join(map(str, write(file, sweep, rows)))}")
+        print(f"written: {', '.join(map(str, write(file, sweep, rows)))}; `dvc repro report` puts them on the page")
 
 
 def _measured(sweep: Sweep, state: State) -> list[dict[str, Any]]:

@@ -1,5 +1,7 @@
 """The figure of a sweep: every metric against what was swept."""
 
+import textwrap
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -11,11 +13,11 @@ MARKERS = "osD^vP*X"
 
 
 def curves(table: pd.DataFrame, *, x: str, log: bool, seed: str) -> Figure:
-    """A panel per metric, `value` over the column `x`; a line for every combination of the other columns.
+    """A panel per metric, `value` over the column `x`; a line for every combination of the others that vary.
 
     Bars are 95 % intervals of the mean over the values of `seed` (Student's t); a single one has none.
     """
-    others = [str(name) for name in table if name not in ("metric", "value", x, seed)]
+    others = [str(name) for name in table if name not in ("metric", "value", x, seed) and table[name].nunique() > 1]
     metrics = list(table["metric"].unique())
     figure, axes = figures.panels(len(metrics), columns=2, width=4.2)
     words = not pd.api.types.is_numeric_dtype(table[x])  # text is placed in the order of the table
@@ -32,7 +34,8 @@ def curves(table: pd.DataFrame, *, x: str, log: bool, seed: str) -> Figure:
             figures.error_points(ax, at, centre, yerr=[centre - low, high - centre], color=f"C{number}")
             ax.plot(at, centre, marker=MARKERS[number % len(MARKERS)], color=f"C{number}", label=label or None)
         paper, _, name = metric.partition(".")
-        figures.titles(ax, name.replace("_", " ").replace(".", ", "), x=x, y=paper)
+        title = textwrap.fill(name.replace("_", " ").replace(".", ", "), width=32)
+        figures.titles(ax, title, x=x, y=paper)
         if words:
             ax.set_xticks(list(places.values()), list(places), rotation=20)
         elif log:

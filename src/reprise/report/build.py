@@ -68,6 +68,7 @@ def build(
         lstrip_blocks=True,
     )
     environment.filters["duration"] = duration
+    environment.filters["verdicts"] = _classes
     decided, stories = sources.decided(reports), sources.stories(reports)
     notes = sources.timings(timings)
     papers: list[dict[str, Any]] = []
@@ -103,8 +104,9 @@ def build(
             notes=[note for note in notes if note["stage"].startswith(f"{wing.name}-")],
         )
     kinds = graph.kinds(pipeline, params, names, notes)
-    write("graph.html.j2", "graph.html", kinds=kinds, drawing=graph.drawn(kinds, names), notes=notes)
-    write("sweeps.html.j2", "sweeps.html", sweeps=sources.sweeps(sweeps, reports))
+    timed = [note for kind in kinds for note in kind.notes]
+    write("graph.html.j2", "graph.html", kinds=kinds, drawing=graph.drawn(kinds, names), notes=timed)
+    write("sweeps.html.j2", "sweeps.html", sweeps=sources.swept(sweeps, reports))
     return written
 
 
@@ -124,8 +126,14 @@ def _filters(papers: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
                     "number": sum(entry.verdict == verdict or not verdict for entry in entries),
                 }
             )
-        rows.append({"label": name or "all papers", "cells": cells})
+        title = next((paper["page"].title for paper in papers if paper["name"] == name), "")
+        rows.append({"label": name or "all papers", "title": title, "cells": cells})
     return rows
+
+
+def _classes(entries: Sequence[sources.Entry]) -> str:
+    """Classes that say which verdicts a part of the page holds."""
+    return " ".join(sorted({f"has-{entry.verdict.replace(' ', '-')}" for entry in entries}))
 
 
 def _hiding(papers: Sequence[str]) -> list[str]:
@@ -133,7 +141,11 @@ def _hiding(papers: Sequence[str]) -> list[str]:
     verdicts = [verdict.replace(" ", "-") for verdict in SIGNS]
     return [
         *(f".only-{name}:target ~ .paper-ledger:not(.of-{name}) {{ display: none; }}" for name in papers),
-        *(f".only-{name}:target ~ .paper-ledger .entry:not(.is-{name}) {{ display: none; }}" for name in verdicts),
+        *(
+            f".only-{name}:target ~ .paper-ledger{part} {{ display: none; }}"
+            for name in verdicts
+            for part in (f" .entry:not(.is-{name})", f" .part:not(.has-{name})", f":not(.has-{name})")
+        ),
     ]
 
 

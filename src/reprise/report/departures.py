@@ -6,8 +6,9 @@ HEAD = """# Departures from the papers
 
 Written by `python -m reprise.report.departures` from each paper's `page.py`, which the report prints too.
 
-At the default scale everything is small: sizes, never a method that is simplified. `params.yaml` has the paper's own
-value beside every parameter, and `params/paper.yaml` the paper's own setting as far as it is known.
+At the default scale everything is small. Methods are whole; where one stands in for another, the entry says so.
+`params.yaml` has the paper's own value beside every parameter, and `params/paper.yaml` the paper's own setting as far
+as it is known.
 """
 
 

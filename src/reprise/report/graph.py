@@ -58,8 +58,9 @@ def kinds(pipeline: Path, params: Path, papers: Sequence[str], notes: Sequence[d
         stage = stages[name]
         near = sorted(one for one in after[name] if not any(one in above[other] for other in after[name]))
         column = next((paper for paper in papers if name.startswith(f"{paper}-")), "")
-        made = [note for note in notes if note["stage"].split("@")[0] == name]
-        found[name] = Kind(name, stage.get("desc", ""), column, len(expanded[name]), near, made)
+        made = [f"{name}@{'-'.join(item.values())}" if item else name for item in expanded[name]]
+        timed = [note for note in notes if note["stage"] in made]
+        found[name] = Kind(name, stage.get("desc", ""), column, len(made), near, timed)
     return list(found.values())
 
 
@@ -127,11 +128,10 @@ class Box:
 
 @dataclass(frozen=True)
 class Drawing:
-    """Boxes, arrows (paths of an SVG), the heading of each column, and the size of it all."""
+    """Boxes, arrows (paths of an SVG), and the size of it all."""
 
     boxes: list[Box]
     arrows: list[str]
-    headings: list[tuple[str, float, float]]
     width: float
     height: float
     box: tuple[int, int] = BOX
@@ -159,15 +159,18 @@ def drawn(kinds: Sequence[Kind], papers: Sequence[str]) -> Drawing:
         for number, kind in enumerate(cell):
             boxes.append(Box(kind, x + (room - used) / 2 + number * (wide + gap), 24 + row * (high + down)))
     at = {box.kind.name: box for box in boxes}
-    arrows = []
-    for box in boxes:
-        for name in box.kind.after:
-            x1, y1, x2, y2 = at[name].x + wide / 2, at[name].y + high, box.x + wide / 2, box.y - 3
-            bend = (y2 - y1) / 2
-            arrows.append(f"M{x1:g} {y1:g} C{x1:g} {y1 + bend:g} {x2:g} {y2 - bend:g} {x2:g} {y2:g}")
-    headings = []
-    for paper in papers:
-        own = [box.y for box in boxes if box.kind.column == paper]
-        if own:
-            headings.append((paper, start[paper], min(own) - 8))
-    return Drawing(boxes, arrows, headings, total, 24 + (max(rows.values()) + 1) * (high + down))
+    arrows = [_arrow(at[name], box) for box in boxes for name in box.kind.after]
+    return Drawing(boxes, arrows, total, 24 + (max(rows.values()) + 1) * (high + down))
+
+
+def _arrow(start: Box, end: Box) -> str:
+    """From below one box to above another; past boxes between them it keeps to the gap beside a paper's column."""
+    (wide, high), (gap, down) = BOX, GAP
+    x1, y1, x2, y2 = start.x + wide / 2, start.y + high, end.x + wide / 2, end.y - 3
+    if y2 - y1 < down:
+        return f"M{x1:g} {y1:g} C{x1:g} {y1 + down / 2:g} {x2:g} {y2 - down / 2:g} {x2:g} {y2:g}"
+    lane = (end if end.kind.column else start).x + wide + gap / 2
+    return (
+        f"M{x1:g} {y1:g} C{x1:g} {y1 + down:g} {lane:g} {y1:g} {lane:g} {y1 + down:g} "
+        f"L{lane:g} {y2 - down:g} C{lane:g} {y2:g} {x2:g} {y2 - down:g} {x2:g} {y2:g}"
+    )

@@ -11,6 +11,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 
+from reprise import sweeps
 from reprise.claims import VERDICTS, Claim, criterion, shown
 from reprise.data.registry import DATASETS
 from reprise.errors import UserError
@@ -81,7 +82,7 @@ def stories(reports: Path) -> dict[str, str]:
 def counts(entries: list[Entry]) -> dict[str, dict[str, int]]:
     """Entries per verdict, for the paper's own claims and for the checks that support them."""
     parts = {
-        "The paper's own claims": [entry.verdict for entry in entries if entry.headline],
+        "Headline claims": [entry.verdict for entry in entries if entry.headline],
         "Supporting checks": [entry.verdict for entry in entries if not entry.headline],
     }
     return {heading: {name: part.count(name) for name in VERDICTS} for heading, part in parts.items()}
@@ -187,56 +188,67 @@ def tables(path: Path, exhibit: Exhibit) -> list[Table]:
 
 
 @dataclass(frozen=True)
-class Sweep:
+class Swept:
     """A sweep's file and what its experiments measured; the figure, the data and the table are empty before it ran."""
 
     name: str
     about: str
-    seeds: bool
     figure: str
     alt: str
     data: str
     table: Table | None
+    cells: int
+    done: int
+    seeds: int
 
 
-def sweeps(folder: Path, reports: Path) -> list[Sweep]:
-    """Every sweep of `folder`; its table has a row per setting and a column per metric (mean over seeds)."""
+def swept(folder: Path, reports: Path) -> list[Swept]:
+    """Every sweep of `folder`; its table has a row per setting and a column per metric (mean over seeds).
+
+    Raises SweepError or ParamsError for a file that is none.
+    """
     found = []
     for file in sorted(folder.glob("*.yaml")):
-        content = YAML(typ="safe", pure=True).load(file.read_text())
+        sweep = sweeps.load(file)
         figure, data = f"figures/sweeps/{file.stem}.svg", f"plots/sweeps/{file.stem}.csv"
-        table = _settings(reports / data) if (reports / data).exists() else None
-        metrics = ", ".join(content["metrics"])
+        records = _records(reports / data) if (reports / data).exists() else []
+        metrics = ", ".join(sweep.metrics)
+        keys = [key for key in records[0] if key not in ("metric", "value")] if records else []
         found.append(
-            Sweep(
+            Swept(
                 name=file.stem,
-                about=content["about"],
-                seeds=len(content.get("seeds", [])) > 1,
-                figure=figure if (reports / figure).exists() else "",
-                alt=f"Curves over {content['x']}, a panel each: {metrics}. The table has their values.",
-                data=data if table else "",
-                table=table,
+                about=sweep.about,
+                figure=figure if records and (reports / figure).exists() else "",
+                alt=f"Curves over {sweep.x}, a panel each: {metrics}. The table has their values.",
+                data=data if records else "",
+                table=_settings(records, sweep.x) if records else None,
+                cells=len(sweeps.expanded(sweep)),
+                done=len({tuple(record[key] for key in keys) for record in records}),
+                seeds=len({record.get(sweeps.SEED, "") for record in records}),
             )
         )
     return found
 
 
-def _settings(path: Path) -> Table:
+def _records(path: Path) -> list[dict[str, str]]:
     with open(path, newline="", encoding="utf-8") as stream:
-        records = list(csv.DictReader(stream))
-    keys = [key for key in records[0] if key not in ("metric", "value", "common.seed")]
+        return list(csv.DictReader(stream))
+
+
+def _settings(records: list[dict[str, str]], x: str) -> Table:
+    """A key with one value is no column, but for `x`; seeds are averaged over unless they are `x`."""
+    given = [key for key in records[0] if key not in ("metric", "value") and (key != sweeps.SEED or key == x)]
+    keys = [key for key in given if key == x or len({record[key] for record in records}) > 1]
     cells: dict[tuple[str, ...], dict[str, list[float]]] = {}
     for record in records:
         setting = cells.setdefault(tuple(record[key] for key in keys), {})
         setting.setdefault(record["metric"], []).append(float(record["value"]))
-    swept = [key for number, key in enumerate(keys) if len({setting[number] for setting in cells}) > 1] or keys[-1:]
-    shown = [keys.index(key) for key in swept]
     metrics = list(dict.fromkeys(record["metric"] for record in records))
     rows = [
-        [*(setting[k] for k in shown), *(f"{fmean(found[name]):.3f}" if name in found else "–" for name in metrics)]
+        [*setting, *(f"{fmean(found[name]):.3f}" if name in found else "–" for name in metrics)]
         for setting, found in cells.items()
     ]
-    return Table("", [*swept, *metrics], rows)
+    return Table("", [*keys, *metrics], rows)
 
 
 def _number(text: str) -> Any:
