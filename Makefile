@@ -14,7 +14,8 @@ repro: setup
 	dvc repro
 
 test: setup
-	python -m pytest -n 2 --dist loadgroup
+	python -m pytest -m "not slow" -n 2 --dist loadfile
+	python -m pytest -m slow
 
 check: setup
 	ruff check

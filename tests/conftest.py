@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -18,15 +19,11 @@ ROOT = Path(__file__).parents[1]
 # Tests measure behaviour, not speed: one thread each, no bars, no phoning home.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["DVC_NO_ANALYTICS"] = "1"
+signal.signal(
+    signal.SIGINT, signal.default_int_handler
+)  # what runs in the background ignores it, and so would our children
 
 Run = Callable[..., subprocess.CompletedProcess]
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With `-n 2 --dist loadgroup`, one process takes all tests of the finished clone, which it makes once."""
-    for item in items:
-        group = "smoke" if "smoke" in getattr(item, "fixturenames", ()) else item.path.name
-        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session")

@@ -326,7 +326,8 @@ def test_a_network_that_diverged_has_one_row(labels, table, where, what):
         frame.loc[~frame["metric"].isin(["diverged", "environments_agree", "estimate_agreement"]), keep]
         for frame in (found, table[(table["run"] != MEMBERS[1].id) & (table["finetune"] != "greedy_soup")])
     )
-    assert kept.reset_index(drop=True).equals(before.reset_index(drop=True))
+    # Means over other numbers of networks at a time may differ in their last digits, by the processor.
+    pd.testing.assert_frame_equal(kept.reset_index(drop=True), before.reset_index(drop=True), rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("left", [(), (LP_FT.id,)], ids=["none is left", "a strategy is left"])

@@ -42,7 +42,7 @@ def change(file: Path, diff: str) -> None:
     [
         ("adding-a-method.md", ("fishbowl_lite,test,grown", "file src/reprise/amodal/evaluate.py is changed")),
         ("adding-a-data-set.md", ("raffle", "fair_accuracy")),
-        ("adding-a-paper.md", ("Running stage 'coins-evaluate@penny'", "A fair coin shows heads half of the time")),
+        ("adding-a-paper.md", ("coins-evaluate@penny", "coins.fair: A fair coin shows")),
     ],
 )
 def test_a_how_to_does_what_it_says(smoke: Path, tmp_path: Path, page: str, expected: tuple[str, ...]) -> None:
