@@ -43,8 +43,8 @@ def main() -> None:
     lines = [
         "# Stages side by side",
         "",
-        f"Written by `benchmarks/parallel.py`: two rows of {WIDE} stages that sleep {SECONDS} s, the second row reading "
-        f"the first. {os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}.",
+        f"Written by `benchmarks/parallel.py`: two rows of {WIDE} stages that sleep {SECONDS} s, the second "
+        f"row reading the first. {os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}.",
         "",
         "| command | seconds | ideal | times the ideal |",
         "| --- | --- | --- | --- |",
