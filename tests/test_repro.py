@@ -149,11 +149,12 @@ def launched(*arguments: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def at_work(name: str) -> list[int]:
-    """Processes whose command line holds all words of `name`."""
+    """Processes in this folder whose command line has the word `name`."""
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):
-            if f"\0{name}\0" in path.read_text().replace(" ", "\0") and int(path.parent.name) != os.getpid():
+            here = (path.parent / "cwd").readlink() == Path.cwd()
+            if here and f"\0{name}\0" in path.read_text().replace(" ", "\0"):
                 found.append(int(path.parent.name))
     return found
 

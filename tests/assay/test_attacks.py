@@ -227,8 +227,9 @@ def test_strength_order(network: nn.Module, held_out: tuple[Tensor, Tensor], nor
         error(network, perturb(network, x, y, Attack(method, "ce", norm, eps, count), seed=0), y)  # type: ignore[arg-type]
         for method, count in (("fgsm", 1), ("pgd", steps), ("apgd", steps))
     )
-    slack = 0.02 if steps < 20 else 0.0  # few steps leave the order of a few images to the processor's rounding
-    assert fgsm <= pgd + slack and pgd <= apgd + slack
+    assert fgsm <= min(pgd, apgd)
+    if steps >= 20:  # APGD begins with steps of twice eps: five leave it little time to halve them
+        assert pgd <= apgd
 
 
 def test_nothing_of_the_model_changes(network: nn.Module, held_out: tuple[Tensor, Tensor]) -> None:

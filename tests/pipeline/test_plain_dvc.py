@@ -56,6 +56,8 @@ def test_the_metrics_are_few(tried: tuple[Path, str]) -> None:
     papers = [row for row in rows if row[0].startswith("reports/metrics/")]
     names = rows[0][1:]
     assert len(papers) == 4 and len(names) == len(set(names))
+    for row in papers:
+        assert 1 <= sum(cell not in ("", "-") for cell in row[1:]) <= 60, row[0]
 
 
 @needs_browser

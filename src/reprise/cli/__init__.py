@@ -49,9 +49,9 @@ def parser() -> argparse.ArgumentParser:
     plots = commands.add_parser(
         "plots",
         help="`dvc plots diff` as a page that needs no network",
-        description="One plot per paper, the workspace beside the revisions; DVC's own options are passed on to it.",
+        usage="reprise plots [REV ...] [options of `dvc plots diff`]",
+        description="One plot per paper, the workspace beside the revisions (HEAD). Everything is passed on to DVC.",
     )
-    plots.add_argument("revisions", nargs="*", metavar="REV", help="default: HEAD")
     plots.set_defaults(module="plots", passed=[])
 
     why = commands.add_parser("why", help="which file, parameter or upstream stage makes a stage run")
@@ -91,9 +91,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; expected errors are one line and exit status 1."""
     root = parser()
     arguments, rest = root.parse_known_args(argv)
-    if rest and not hasattr(arguments, "passed"):
+    if hasattr(arguments, "passed"):
+        arguments.passed = rest
+    elif rest:
         root.error(f"unrecognized arguments: {' '.join(rest)}")
-    arguments.passed = rest
     command = importlib.import_module(f"reprise.cli.{arguments.module}")
     from reprise.errors import UserError
 

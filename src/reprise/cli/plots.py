@@ -28,7 +28,7 @@ PAGE = """<!doctype html>
 def run(arguments: argparse.Namespace) -> int:
     """DVC's exit status."""
     template()
-    command = [*dvc.COMMAND, "plots", "diff", "--html-template", str(TEMPLATE), *arguments.passed, *arguments.revisions]
+    command = [*dvc.COMMAND, "plots", "diff", "--html-template", str(TEMPLATE), *arguments.passed]
     return subprocess.run(command, env=dvc.environment(), check=False).returncode
 
 
