@@ -173,6 +173,7 @@ def test_a_killed_launcher_takes_its_stages_along(pipeline: Path, end: signal.Si
     with launched("repro", "-j", "2") as process:
         wait_for(lambda: len([n for n in range(4) if at_work(f"middle-{n}")]) == 2)
         begun = [pid for n in range(4) for name in (f"middle-{n}", f"middle@{n}") for pid in at_work(name)]
+        Path(".dvc/tmp/rwlock").write_text("{")  # as one leaves it that is killed while writing
         process.send_signal(end)
         process.wait(timeout=20)
         # Gone, and forgotten by the system too: DVC asks it whether the holder of a lock is alive.

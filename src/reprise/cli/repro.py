@@ -25,17 +25,31 @@ LOGS = Path(".reprise/logs")
 BUSY = ("Unable to acquire lock", "is busy, it is being blocked by")
 PATIENCE = 120  # times that a stage tries to get a lock before it counts as failed
 # Ends what the launcher has started once the launcher is gone, however it went: its end of the pipe closes then.
+# Then it drops DVC's note of who reads what, if one killed while writing has left a part, at which any DVC stops.
 WATCH = """
-import os, signal, sys
+import json, os, pathlib, signal, sys, time
 running = set()
 for line in sys.stdin:
     sign, group = line[0], int(line[1:])
     (running.add if sign == "+" else running.discard)(group)
-for group in running:
+def told(group, what):
     try:
-        os.killpg(group, signal.SIGKILL)
+        os.killpg(group, what)
     except ProcessLookupError:
-        pass
+        return False
+    return True
+for group in running:
+    told(group, signal.SIGKILL)
+for _ in range(100):
+    if any([told(group, 0) for group in running]):
+        time.sleep(0.05)
+locks = pathlib.Path(".dvc/tmp/rwlock")
+try:
+    json.loads(locks.read_text())
+except FileNotFoundError:
+    pass
+except ValueError:
+    locks.unlink()
 """
 
 
