@@ -175,3 +175,20 @@ def test_claims_prints_the_ledger(folder: Path, capsys: pytest.CaptureFixture[st
     out = capsys.readouterr().out
     assert out.splitlines()[-1] == f"{len(wings()['fairness'].CLAIMS)} {NOT_MEASURED}"
     assert cli.main(["claims", "alchemy"]) == 1
+
+
+def test_output_that_nobody_reads_is_no_error(folder: Path) -> None:
+    code = "import sys; from reprise.cli import main; sys.exit(main(['scale', 'smoke', 'fairness']))"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout and process.stderr
+        process.stdout.close()  # as `| head` does
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
+
+
+def test_plots_say_what_to_install(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "vl_convert", None)
+    assert cli.main(["plots"]) == 1
+    assert "pip install -e '.[plots]'" in capsys.readouterr().err

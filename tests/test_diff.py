@@ -65,6 +65,19 @@ def test_nothing_changed_is_said_plainly(branches: Path, capsys: pytest.CaptureF
     assert capsys.readouterr().out == f"Nothing changed since `main` ({commit}): no claim, no parameter, no figure.\n"
 
 
+def test_the_name_of_an_experiment_is_a_revision(branches: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    change()
+    git("add", ".")
+    git("commit", "-qm", "an experiment")
+    git("update-ref", "refs/exps/ab/cdef/lucky-name", "HEAD")  # where DVC keeps it
+    git("reset", "-q", "--hard", "main")
+    assert cli.main(["diff", "lucky-name", "--json"]) == 0
+    rows = {row["id"]: row for row in json.loads(capsys.readouterr().out)["claims"]}
+    assert rows["fairness.p3"]["difference"] == pytest.approx(0.01)
+    assert cli.main(["diff", "unlucky"]) == 1
+    assert "git knows no revision unlucky" in capsys.readouterr().err
+
+
 def test_a_row_per_claim_that_changed(branches: Path, capsys: pytest.CaptureFixture[str]) -> None:
     change()
     assert cli.main(["diff", "main", "--json"]) == 0

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from reprise import cli
@@ -172,7 +173,7 @@ def test_a_killed_launcher_takes_its_stages_along(pipeline: Path, end: signal.Si
     Path("params.yaml").write_text(PARAMS.replace("1.0", "20.0", 1))
     with launched("repro", "-j", "2") as process:
         wait_for(lambda: len([n for n in range(4) if at_work(f"middle-{n}")]) == 2)
-        begun = [pid for n in range(4) for name in (f"middle-{n}", f"middle@{n}") for pid in at_work(name)]
+        begun = [one.pid for one in psutil.Process(process.pid).children(recursive=True)]
         Path(".dvc/tmp/rwlock").write_text("{")  # as one leaves it that is killed while writing
         process.send_signal(end)
         process.wait(timeout=20)

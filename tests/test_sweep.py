@@ -123,7 +123,14 @@ def _plain(value: Any) -> Any:
 
 def test_the_figure_has_a_panel_per_metric_and_a_line_per_setting() -> None:
     rows = [
-        {"p.lr": lr, "p.kind": kind, "common.seed": seed, "metric": metric, "value": lr + seed + len(kind)}
+        {
+            "p.lr": lr,
+            "p.kind": kind,
+            "common.seed": seed,
+            "commit": f"{seed}",
+            "metric": metric,
+            "value": lr + seed + len(kind),
+        }
         for metric in ("fairness.a", "fairness.b.c")
         for kind in ("x", "yy")
         for lr in (0.1, 1.0)
@@ -199,6 +206,7 @@ def test_a_sweep_survives_its_worker_and_takes_up_the_failed_cell_alone(tmp_path
     table = pd.read_csv(folder / "reports/plots/sweeps/small.csv")
     assert table["fairness.tasks.loanapp.train.lr"].tolist() == [0.001, 0.002]
     assert table["value"].between(0.5, 1).all()
+    assert set(table["commit"]) == {run("git", "rev-parse", "--short=8", "HEAD").stdout.strip()}
     assert (folder / "reports/figures/sweeps/small.svg").stat().st_size > 1000
     again = run("reprise", "sweep", "sweeps/small.yaml")
     assert "queued" not in again.stdout and "2 done" in again.stdout

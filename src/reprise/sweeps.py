@@ -14,6 +14,7 @@ from reprise import params
 from reprise.errors import UserError
 
 SEED = "common.seed"
+MEASURED = ("commit", "metric", "value")  # columns of a sweep's table beside its keys: what was measured, of which code
 
 Cell = dict[str, Any]  # key -> value
 

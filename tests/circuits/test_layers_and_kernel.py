@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from reference.circuits_reference import mod_fc
 from reprise.circuits.kernel import CUT, Kernel, distances, sampled
-from reprise.circuits.layers import ModFC, ModFFN
+from reprise.circuits.layers import ModFC, ModFFN, modulations
 
 
 def codes(n=5, width=6, seed=0):
@@ -40,6 +40,19 @@ def test_codes_of_single_samples():
         torch.testing.assert_close(found[k], layer(x[k : k + 1], layer.modulation(each[k]))[0])
 
 
+def test_modulations_together_are_those_of_each_layer():
+    """Of other widths, under codes of their own, with and without codes."""
+    torch.manual_seed(0)
+    first, second = codes(), torch.stack([codes(seed=1), codes(seed=2)])
+    layers = [ModFC(width, 3, 6, strength=width / 4) for width in (4, 5, 4, 4)]
+    pairs = [*zip(layers, (first, first, first, second), strict=True), (ModFC(4, 3, None), first)]
+    found = modulations(pairs)
+    for layer, code in pairs[:-1]:
+        alone = 1 + layer.strength * functional.layer_norm(layer.code(code), layer.weight.shape[1:])
+        torch.testing.assert_close(found[layer], alone)
+    assert found[pairs[-1][0]] is None
+
+
 def test_feed_forward_by_hand():
     torch.manual_seed(0)
     layer, x = ModFFN(4, 1.5, None, layer_scale=0.1), torch.randn(2, 5, 4)
@@ -47,13 +60,13 @@ def test_feed_forward_by_hand():
     value, gate = functional.linear(y, layer.up.weight).chunk(2, -1)
     expected = x + 0.1 * functional.linear(value * functional.gelu(gate), layer.down.weight)
     assert layer.up.weight.shape == (12, 4)
-    torch.testing.assert_close(layer(x, layer.plan(codes())), expected)
+    torch.testing.assert_close(layer(x, layer.plan(modulations(layer.pairs(codes())))), expected)
 
 
 def test_dropped_paths_are_whole_samples_and_the_mean_stays():
     torch.manual_seed(0)
     layer, x = ModFFN(4, 2, None, drop_path=0.25), torch.randn(1, 5, 4).expand(4000, -1, -1)
-    plan = layer.plan(codes())
+    plan = layer.plan(modulations(layer.pairs(codes())))
     more = layer(x, plan) - x
     whole = layer.eval()(x[:1], plan) - x[:1]
     dropped = (more == 0).all((1, 2))

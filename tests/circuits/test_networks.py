@@ -8,6 +8,7 @@ import torch
 from reference import circuits_reference as reference
 from reprise.circuits.circuit import Circuit, Descriptions, Modules, TextConditioned
 from reprise.circuits.kernel import CUT
+from reprise.circuits.layers import modulations
 from reprise.circuits.networks import NAC, perceiver_io
 from reprise.circuits.parts import ReadIn, Sizes
 
@@ -40,7 +41,7 @@ def test_the_cheap_read_in_is_the_naive_one(heads, modulated):
     for one in (layer.feed_forward.up, layer.feed_forward.down):
         torch.nn.init.zeros_(one.weight)  # so that what was heard is what comes out
     with torch.no_grad():
-        found = layer(tokens(), layer.plan(described))
+        found = layer(tokens(), layer.plan(described, modulations(layer.pairs(described))))
         torch.testing.assert_close(found, reference.read_in(layer, tokens(), described), atol=1e-5, rtol=0)
 
 

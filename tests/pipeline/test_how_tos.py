@@ -1,6 +1,8 @@
 """The how-tos of `docs/`, done as they say: their files are written, their changes made, their commands run."""
 
 import re
+import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -46,9 +48,15 @@ def change(file: Path, diff: str) -> None:
     ],
 )
 def test_a_how_to_does_what_it_says(smoke: Path, tmp_path: Path, page: str, expected: tuple[str, ...]) -> None:
-    printed = "\n".join(follow(page, copy_of(smoke, tmp_path / "clone")))
+    folder = copy_of(smoke, tmp_path / "clone")
+    printed = "\n".join(follow(page, folder))
     for text in expected:
         assert text in printed, printed
+    # What was added keeps the graph's contract: stages depend on what they import, and on nothing else.
+    for name in ("conftest.py", "pipeline/test_graph.py"):
+        (folder / "tests/pipeline").mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / "tests" / name, folder / "tests" / name)
+    run_in(folder)(sys.executable, "-m", "pytest", "-q", "tests/pipeline/test_graph.py")
 
 
 def test_departures_are_those_of_the_pages() -> None:

@@ -354,7 +354,7 @@ def test_a_sweep_over_seeds_has_them_in_rows(reports: Path) -> None:
         "about: Seeds?\ntargets: [a]\nseeds: [0, 1]\nmetrics: [demo.a.loss]\nx: common.seed\n"
     )
     (reports / "plots/sweeps").mkdir()
-    (reports / "plots/sweeps/rate.csv").write_text("common.seed,metric,value\n0,demo.a.loss,0.5\n")
+    (reports / "plots/sweeps/rate.csv").write_text("common.seed,commit,metric,value\n0,12ab34cd,demo.a.loss,0.5\n")
     text = make(reports)["sweeps.html"]
     assert '<th scope="row">0</th><td>0.500</td>' in text and "1 of 2 cells are done" in text
 
@@ -364,15 +364,15 @@ def test_a_sweep_shows_means_over_seeds_and_says_when_it_has_not_run(reports: Pa
     (reports / "plots/sweeps").mkdir()
     (reports / "figures/sweeps").mkdir()
     (reports / "figures/sweeps/rate.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>')
-    rows = ["demo.lr,demo.kind,common.seed,metric,value"]
-    rows += [f'{lr},"[""a""]",{seed},demo.a.loss,{lr + seed}' for lr in (0.1, 0.2) for seed in (0, 1)]
-    rows += ['0.2,"[""a""]",0,demo.b.loss,7']
+    rows = ["demo.lr,demo.kind,common.seed,commit,metric,value"]
+    rows += [f'{lr},"[""a""]",{seed},12ab34cd,demo.a.loss,{lr + seed}' for lr in (0.1, 0.2) for seed in (0, 1)]
+    rows += ['0.2,"[""a""]",0,12ab34cd,demo.b.loss,7']
     (reports / "plots/sweeps/rate.csv").write_text("\n".join(rows) + "\n")
     text = make(reports)["sweeps.html"]
     assert '<th scope="row">0.1</th><td>0.600</td><td>–</td>' in text
     assert '<th scope="row">0.2</th><td>0.700</td><td>7.000</td>' in text
     assert '<th scope="col">demo.lr</th><th scope="col">demo.a.loss</th>' in text  # a key of one value is no column
-    assert "4 of 4 cells are done" in text and "Means over 2 seeds" in text
+    assert "4 of 4 cells are done, with the code of commit 12ab34cd." in text and "Means over 2 seeds" in text
     assert 'src="figures/sweeps/rate.svg"' in text and "Not run yet." not in text
 
 

@@ -1,6 +1,7 @@
 """Layers whose weights all modules of a circuit share, each module bending them by its code (Sec. 2.2, 2.3)."""
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -32,12 +33,34 @@ class ModFC(nn.Module):
 
     def modulation(self, codes: Float[Tensor, "*b u c"]) -> Float[Tensor, "*b u inputs"] | None:
         """m of every module: it does not depend on the input, so a fixed circuit needs it but once."""
-        if self.code is None:
-            return None
-        return 1 + self.strength * functional.layer_norm(self.code(codes), self.weight.shape[1:])
+        return modulations([(self, codes)])[self]
 
     def forward(self, x: Float[Tensor, "*b u inputs"], modulation: Modulation) -> Float[Tensor, "*b u outputs"]:
         return functional.linear(x if modulation is None else x * modulation, self.weight, self.bias)
+
+
+Pairs = Sequence[tuple[ModFC, Tensor]]  # layers, and the codes of the modules that apply each
+Modulations = Mapping[ModFC, Modulation]
+
+
+def modulations(pairs: Pairs) -> Modulations:
+    """The modulations of all layers of a circuit.
+
+    Layers of one width under the same codes are computed together: one alone takes longer to start than to compute.
+    """
+    alike: dict[tuple[int, int], list[tuple[ModFC, Tensor]]] = {}
+    for layer, codes in pairs:
+        if layer.code is not None:
+            alike.setdefault((layer.weight.shape[1], id(codes)), []).append((layer, codes))
+    found: dict[ModFC, Modulation] = dict.fromkeys((layer for layer, _ in pairs), None)
+    for (width, _), group in alike.items():
+        layers, codes = [layer for layer, _ in group], group[0][1]
+        maps = torch.cat([layer.code.weight for layer in layers])  # type: ignore[union-attr]
+        mapped = functional.linear(codes, maps).unflatten(-1, (len(layers), width))
+        strengths = torch.stack([layer.strength for layer in layers])[:, None]
+        each = 1 + strengths * functional.layer_norm(mapped, (width,))
+        found.update(zip(layers, each.unbind(-2), strict=True))
+    return found
 
 
 class FeedForwardPlan(NamedTuple):
@@ -68,8 +91,11 @@ class ModFFN(nn.Module):
         self.scale = None if layer_scale is None else nn.Parameter(torch.full((width,), layer_scale))
         self.drop_path = drop_path
 
-    def plan(self, codes: Tensor) -> FeedForwardPlan:
-        return FeedForwardPlan(self.up.modulation(codes), self.down.modulation(codes))
+    def pairs(self, codes: Tensor) -> Pairs:
+        return [(self.up, codes), (self.down, codes)]
+
+    def plan(self, bent: Modulations) -> FeedForwardPlan:
+        return FeedForwardPlan(bent[self.up], bent[self.down])
 
     def forward(self, x: Float[Tensor, "b u d"], plan: FeedForwardPlan) -> Float[Tensor, "b u d"]:
         value, gate = self.up(self.norm(x), plan.up).chunk(2, -1)

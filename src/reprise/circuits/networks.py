@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from reprise.circuits.circuit import Circuit, Descriptions, Modules
 from reprise.circuits.kernel import Kernel
+from reprise.circuits.layers import modulations
 from reprise.circuits.parts import LayerPlan, Propagator, ReadIn, ReadInPlan, ReadOut, ReadOutPlan, Sizes
 
 
@@ -58,10 +59,15 @@ class NAC(nn.Module):
     def plan(self, circuit: Circuit) -> Plan:
         own, inputs = circuit.processors, circuit.inputs
         senders = own if inputs is None else _joined(inputs, own)
+        readers = own if inputs is None else inputs
+        needed = [*self.read_in.pairs(readers), *self.read_out.pairs(circuit.outputs, senders)]
+        for layer in self.layers:
+            needed += layer.pairs(own, senders)  # type: ignore[operator]
+        bent = modulations(needed)
         return Plan(
-            self.read_in.plan(own if inputs is None else inputs),
-            [layer.plan(own, senders) for layer in self.layers],  # type: ignore[operator]
-            self.read_out.plan(circuit.outputs, senders),
+            self.read_in.plan(readers, bent),
+            [layer.plan(own, senders, bent) for layer in self.layers],  # type: ignore[operator]
+            self.read_out.plan(circuit.outputs, senders, bent),
         )
 
     def execute(

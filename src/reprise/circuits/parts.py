@@ -1,6 +1,6 @@
 """The parts of a circuit: read-in, attention between modules, propagators, read-out (Sec. 2.4 to 2.7).
 
-Each makes a plan of what does not depend on the input, and is applied by it.
+Each names the modulations it needs (`pairs`), makes a plan of what does not depend on the input, and is applied by it.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from reprise.circuits.circuit import Modules, Seeding
 from reprise.circuits.kernel import Evaluation, Kernel
-from reprise.circuits.layers import FeedForwardPlan, ModFC, ModFFN, Modulation
+from reprise.circuits.layers import FeedForwardPlan, ModFC, ModFFN, Modulation, Modulations, Pairs
 
 
 @dataclass(frozen=True)
@@ -94,21 +94,18 @@ class ReadIn(nn.Module):
         self.out = ModFC(inner, sizes.state, code, strength=a)
         self.feed_forward = _feed_forward(sizes)
 
-    def plan(self, modules: Modules) -> ReadInPlan:
-        code = modules.code
-        query = self.query(self.norm_state(modules.state), self.query.modulation(code))
+    def pairs(self, modules: Modules) -> Pairs:
+        own = [(layer, modules.code) for layer in (self.query, self.key, self.value, self.out)]
+        return [*own, *self.feed_forward.pairs(modules.code)]
+
+    def plan(self, modules: Modules, bent: Modulations) -> ReadInPlan:
+        query = self.query(self.norm_state(modules.state), bent[self.query])
         query = query.unflatten(-1, (self.heads, -1)).transpose(-3, -2)  # ... h u e
         query = query @ self.key.weight.unflatten(0, (self.heads, -1)) * query.shape[-1] ** -0.5
-        modulation = self.key.modulation(code)
+        modulation = bent[self.key]
         if modulation is not None:
             query = query * modulation.unsqueeze(-3)
-        return ReadInPlan(
-            query,
-            self.value.modulation(code),
-            self.out.modulation(code),
-            self.feed_forward.plan(code),
-            modules.state,
-        )
+        return ReadInPlan(query, bent[self.value], bent[self.out], self.feed_forward.plan(bent), modules.state)
 
     def forward(
         self, tokens: Float[Tensor, "b v k"], plan: ReadInPlan, padding: Bool[Tensor, "b v"] | None = None
@@ -160,12 +157,16 @@ class Attention(nn.Module):
             else None
         )
 
-    def plan(self, receivers: Modules, senders: Modules) -> AttentionPlan:
+    def pairs(self, receivers: Modules, senders: Modules) -> Pairs:
+        own, other = receivers.code, senders.code
+        return [(self.query, own), (self.key, other), (self.value, other), (self.out, own)]
+
+    def plan(self, receivers: Modules, senders: Modules, bent: Modulations) -> AttentionPlan:
         return AttentionPlan(
-            self.query.modulation(receivers.code),
-            self.key.modulation(senders.code),
-            self.value.modulation(senders.code),
-            self.out.modulation(receivers.code),
+            bent[self.query],
+            bent[self.key],
+            bent[self.value],
+            bent[self.out],
             self.kernel.log_probability(receivers.signature, senders.signature) if self.kernel else None,
         )
 
@@ -201,8 +202,11 @@ class Propagator(nn.Module):
         self.attention = Attention(sizes, sizes.heads, sizes.head, norm_senders=False)
         self.feed_forward = _feed_forward(sizes)
 
-    def plan(self, receivers: Modules, senders: Modules) -> LayerPlan:
-        return LayerPlan(self.attention.plan(receivers, senders), self.feed_forward.plan(receivers.code))
+    def pairs(self, receivers: Modules, senders: Modules) -> Pairs:
+        return [*self.attention.pairs(receivers, senders), *self.feed_forward.pairs(receivers.code)]
+
+    def plan(self, receivers: Modules, senders: Modules, bent: Modulations) -> LayerPlan:
+        return LayerPlan(self.attention.plan(receivers, senders, bent), self.feed_forward.plan(bent))
 
     def forward(self, x: Tensor, inputs: Tensor | None, plan: LayerPlan) -> Tensor:
         senders = x if inputs is None else torch.cat([inputs, x], 1)
@@ -227,8 +231,11 @@ class ReadOut(nn.Module):
         self.confidence = nn.Linear(sizes.state, 1)
         self.temperature = sizes.pooling
 
-    def plan(self, outputs: Modules, senders: Modules) -> ReadOutPlan:
-        layer = LayerPlan(self.attention.plan(outputs, senders), self.feed_forward.plan(outputs.code))
+    def pairs(self, outputs: Modules, senders: Modules) -> Pairs:
+        return [*self.attention.pairs(outputs, senders), *self.feed_forward.pairs(outputs.code)]
+
+    def plan(self, outputs: Modules, senders: Modules, bent: Modulations) -> ReadOutPlan:
+        layer = LayerPlan(self.attention.plan(outputs, senders, bent), self.feed_forward.plan(bent))
         return ReadOutPlan(layer, outputs.state)
 
     def forward(self, senders: Tensor, plan: ReadOutPlan) -> tuple[Float[Tensor, "b d"], Float[Tensor, "b o"]]:

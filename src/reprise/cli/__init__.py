@@ -6,6 +6,7 @@ so that the command starts at once.
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -100,6 +101,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     try:
         status: int = command.run(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:  # of `| head`; what is left to print at the end would say so again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except (UserError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -5,13 +5,16 @@ for. Whatever is killed, plain `dvc repro` goes on from there: what was running 
 """
 
 import argparse
+import logging
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from multiprocessing.context import ForkProcess
 from pathlib import Path
 from typing import IO
 
@@ -22,6 +25,7 @@ from reprise.errors import UserError
 from reprise.progress import Bar
 
 LOGS = Path(".reprise/logs")
+FORKED = multiprocessing.get_context("fork")  # a stage's process begins with DVC imported, a second of work less
 BUSY = ("Unable to acquire lock", "is busy, it is being blocked by")
 PATIENCE = 120  # times that a stage tries to get a lock before it counts as failed
 # Ends what the launcher has started once the launcher is gone, however it went: its end of the pipe closes then.
@@ -79,7 +83,7 @@ class _Run:
 
     def __init__(self, todo: dict[str, Node], width: int, watch: IO[str]) -> None:
         self.nodes, self.waiting, self.width, self.watch = todo, list(todo), width, watch
-        self.running: dict[str, subprocess.Popen[bytes]] = {}
+        self.running: dict[str, ForkProcess] = {}
         self.started: dict[str, float] = {}
         self.tries: dict[str, int] = dict.fromkeys(todo, 0)
         self.again: dict[str, float] = dict.fromkeys(todo, 0.0)  # when a stage that found a lock taken tries again
@@ -96,14 +100,15 @@ class _Run:
                 for name in [] if self.failed else self._ready():
                     self._start(name)
                 time.sleep(0.02)
-                for name in [name for name, process in self.running.items() if process.poll() is not None]:
+                for name in [name for name, process in self.running.items() if process.exitcode is not None]:
                     if self._ended(name):
                         bar.update(note=f", {len(self.running)} running")
         except KeyboardInterrupt:
             for process in self.running.values():
-                os.killpg(process.pid, signal.SIGINT)
+                with suppress(ProcessLookupError):
+                    os.killpg(_pid(process), signal.SIGINT)
             for process in self.running.values():
-                process.wait()
+                process.join()
             raise
         finally:
             bar.close()
@@ -130,16 +135,10 @@ class _Run:
         self.waiting.remove(name)
         beside = 1 if self.nodes[name].alone else min(self.width, len(self.running) + 1 + len(self._ready()))
         cores = os.environ.get("REPRISE_JOBS", str(max(1, self.cores // beside)))
-        command = [*dvc.COMMAND, "--wait-for-lock", "repro", "--single-item", name]
-        with open(LOGS / f"{name}.log", "wb") as log:
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=dvc.environment(REPRISE_JOBS=cores),
-                start_new_session=True,
-            )
+        process = FORKED.Process(target=_single, args=(name, cores, self.watch))
+        process.start()
+        with suppress(ProcessLookupError, PermissionError):  # both do, so that there is a group whoever comes first
+            os.setpgid(_pid(process), _pid(process))
         self.running[name], self.started[name] = process, time.monotonic()
         print(f"+{process.pid}", file=self.watch, flush=True)
 
@@ -148,7 +147,7 @@ class _Run:
         process = self.running.pop(name)
         print(f"-{process.pid}", file=self.watch, flush=True)
         text = (LOGS / f"{name}.log").read_text(errors="replace")
-        if process.returncode == 0:
+        if process.exitcode == 0:
             how = "ran" if "Running stage" in text else "was cached" if "is cached" in text else "had not changed"
             print(f"{name} {how}, {time.monotonic() - self.started[name]:.0f} s", flush=True)
             return True
@@ -159,6 +158,31 @@ class _Run:
             return False
         self.failed.append(name)
         return False
+
+
+def _single(name: str, cores: str, watch: IO[str]) -> None:
+    """One stage, in a forked process: its own group, its own log, and no hold on the pipe to the watchdog."""
+    from dvc.cli import main
+
+    os.setpgid(0, 0)
+    os.close(watch.fileno())
+    for number, file, flags in (
+        (0, os.devnull, os.O_RDONLY),
+        (1, LOGS / f"{name}.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC),
+    ):
+        os.dup2(os.open(file, flags, 0o644), number)
+    os.dup2(1, 2)
+    sys.stdout = sys.stderr = os.fdopen(1, "w", buffering=1)
+    for handler in logging.getLogger("dvc").handlers:  # as they were when DVC was imported
+        handler.stream = sys.stdout  # type: ignore[attr-defined]
+    logging.getLogger("dvc").setLevel(logging.INFO)
+    os.environ.update(dvc.environment(REPRISE_JOBS=cores))
+    sys.exit(main(["--wait-for-lock", "repro", "--single-item", name]))
+
+
+def _pid(process: ForkProcess) -> int:
+    assert process.pid
+    return process.pid
 
 
 def _longest_way(todo: dict[str, Node]) -> dict[str, float]:

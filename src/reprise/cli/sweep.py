@@ -25,7 +25,7 @@ from reprise import params
 from reprise.check import problems
 from reprise.cli import dvc, revisions
 from reprise.engines import n_workers
-from reprise.sweeps import SEED, Cell, Sweep, SweepError, expanded, load
+from reprise.sweeps import MEASURED, SEED, Cell, Sweep, SweepError, expanded, load
 
 STORE = Path(".reprise/sweeps")
 CODE = ("src", "stages", "dvc.yaml", "params.yaml")  # what an experiment's result depends on, beside its cell
@@ -233,13 +233,14 @@ def report(file: Path, sweep: Sweep, states: list[State]) -> None:
 def _measured(sweep: Sweep, state: State) -> list[dict[str, Any]]:
     """A row per metric of one cell; its keys as columns."""
     rows = []
+    commit = revisions.run("rev-parse", "--short=8", f"{state.revision}^").strip()
     for metric in sweep.metrics:
         paper, _, path = metric.partition(".")
         content = json.loads(revisions.text(state.revision, f"reports/metrics/{paper}.json") or "{}")
         for part in path.split("."):
             content = content.get(part, {}) if isinstance(content, dict) else {}
         if isinstance(content, int | float):
-            rows.append({**_columns(state.cell), "metric": metric, "value": float(content)})
+            rows.append({**_columns(state.cell), "commit": commit, "metric": metric, "value": float(content)})
     return rows
 
 
@@ -259,8 +260,8 @@ def write(file: Path, sweep: Sweep, rows: list[dict[str, Any]]) -> list[Path]:
         names = ", ".join(sweep.metrics)
         raise SweepError(f"{file}: no experiment has a metric {names}: see reports/metrics/ for those there are")
     table = pd.DataFrame(rows)
-    keys = [str(name) for name in table if name not in ("metric", "value")]
-    table = table[[*keys, "metric", "value"]].sort_values(["metric", *keys], ignore_index=True)
+    keys = [str(name) for name in table if name not in MEASURED]
+    table = table[[*keys, *MEASURED]].sort_values(["metric", *keys], ignore_index=True)
     figures.save(curves(table, x=sweep.x, log=sweep.log, seed=SEED), table, file.stem, "sweeps")
     return [
         figures.REPORTS / "plots/sweeps" / f"{file.stem}.csv",

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from reprise import figures
 from reprise.claims import interval
+from reprise.sweeps import MEASURED
 
 MARKERS = "osD^vP*X"
 
@@ -17,7 +18,7 @@ def curves(table: pd.DataFrame, *, x: str, log: bool, seed: str) -> Figure:
 
     Bars are 95 % intervals of the mean over the values of `seed` (Student's t); a single one has none.
     """
-    others = [str(name) for name in table if name not in ("metric", "value", x, seed) and table[name].nunique() > 1]
+    others = [str(name) for name in table if name not in (*MEASURED, x, seed) and table[name].nunique() > 1]
     metrics = list(table["metric"].unique())
     figure, axes = figures.panels(len(metrics), columns=2, width=4.2)
     words = not pd.api.types.is_numeric_dtype(table[x])  # text is placed in the order of the table

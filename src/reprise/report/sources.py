@@ -200,6 +200,7 @@ class Swept:
     cells: int
     done: int
     seeds: int
+    commits: str
 
 
 def swept(folder: Path, reports: Path) -> list[Swept]:
@@ -213,7 +214,7 @@ def swept(folder: Path, reports: Path) -> list[Swept]:
         figure, data = f"figures/sweeps/{file.stem}.svg", f"plots/sweeps/{file.stem}.csv"
         records = _records(reports / data) if (reports / data).exists() else []
         metrics = ", ".join(sweep.metrics)
-        keys = [key for key in records[0] if key not in ("metric", "value")] if records else []
+        keys = [key for key in records[0] if key not in sweeps.MEASURED] if records else []
         found.append(
             Swept(
                 name=file.stem,
@@ -225,6 +226,7 @@ def swept(folder: Path, reports: Path) -> list[Swept]:
                 cells=len(sweeps.expanded(sweep)),
                 done=len({tuple(record[key] for key in keys) for record in records}),
                 seeds=len({record.get(sweeps.SEED, "") for record in records}),
+                commits=", ".join(dict.fromkeys(record["commit"] for record in records if record.get("commit"))),
             )
         )
     return found
@@ -237,7 +239,7 @@ def _records(path: Path) -> list[dict[str, str]]:
 
 def _settings(records: list[dict[str, str]], x: str) -> Table:
     """A key with one value is no column, but for `x`; seeds are averaged over unless they are `x`."""
-    given = [key for key in records[0] if key not in ("metric", "value") and (key != sweeps.SEED or key == x)]
+    given = [key for key in records[0] if key not in sweeps.MEASURED and (key != sweeps.SEED or key == x)]
     keys = [key for key in given if key == x or len({record[key] for record in records}) > 1]
     cells: dict[tuple[str, ...], dict[str, list[float]]] = {}
     for record in records:
