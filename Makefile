@@ -15,7 +15,7 @@ repro: setup
 
 test: setup
 	python -m pytest -m "not slow" -n 2 --dist loadfile
-	python -m pytest -m slow
+	python -m pytest -m slow -n 2 --dist loadfile
 
 check: setup
 	ruff check

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[1]
@@ -76,10 +77,19 @@ def run_in(folder: Path) -> Run:
 
 @pytest.fixture(scope="session")
 def smoke(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A clone in which everything has run at smoke scale; a test that changes it puts it back."""
-    folder = clone(tmp_path_factory.mktemp("smoke"))
-    run_in(folder)("dvc", "repro")
-    return folder
+    """A clone in which everything has run at smoke scale; a test that changes it puts it back.
+
+    Made once; each of several processes of pytest (`-n`) has a copy of its own.
+    """
+    base = tmp_path_factory.getbasetemp()
+    alone = "PYTEST_XDIST_WORKER" not in os.environ
+    made = (base if alone else base.parent) / "smoke"
+    with FileLock(f"{made}.lock"):
+        if not (made / "reports/index.html").exists():
+            shutil.rmtree(made, ignore_errors=True)  # of a process whose run failed
+            made.mkdir()
+            run_in(clone(made))("dvc", "repro")
+    return made if alone else copy_of(made, base / "smoke")
 
 
 def copy_of(folder: Path, target: Path) -> Path:
@@ -95,7 +105,9 @@ def copy_of(folder: Path, target: Path) -> Path:
         )
 
     shutil.copytree(folder, target, symlinks=True, ignore=skipped)
-    (target / ".dvc/config.local").write_text(f"[cache]\n    dir = {folder}/.dvc/cache\n")
+    local = target / ".dvc/config.local"
+    if not local.exists():  # a copy of a copy shares the first one's
+        local.write_text(f"[cache]\n    dir = {folder}/.dvc/cache\n")
     run_in(target)("dvc", "checkout", "-q")
     return target
 

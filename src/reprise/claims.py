@@ -251,6 +251,8 @@ def write_ledger(tables: Path, out: Path, datasets: Mapping[str, Sequence[str]])
         paths = [tables / paper / name / "results.parquet" for name in folders]
         found = [path for path in paths if path.exists()]
         table = results.expand(results.read(found) if found else results.table([]))
+        text = [name for name in table if name not in ("seed", "value", "n")]
+        table = table.astype(dict.fromkeys(text, "category"))  # measures select rows by them a thousand times
         entries = {claim.id: decide(claim, table) for claim in wing.CLAIMS}
         if len(entries) != len(wing.CLAIMS):
             raise results.ResultsError(f"src/reprise/{paper}/claims.py: two claims share an id")

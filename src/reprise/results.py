@@ -102,6 +102,19 @@ def expand(frame: "pd.DataFrame") -> "pd.DataFrame":
     return frame.join(extra)
 
 
+def where(frame: "pd.DataFrame", **columns: str) -> "pd.DataFrame":
+    """Rows with these values in these columns; a column that is not there holds "" in every row.
+
+    One selection for all of them, as every selection copies all columns.
+    """
+    import numpy as np
+
+    chosen = np.ones(len(frame), dtype=bool)
+    for name, value in columns.items():
+        chosen &= (frame[name] == value).to_numpy(dtype=bool) if name in frame else value == ""
+    return frame[chosen]
+
+
 def write_json(content: Mapping[str, Any], path: Path, *, digits: int | None = 6) -> None:
     """Write JSON deterministically: sorted keys, floats rounded unless `digits` is None, aside first, then renamed."""
     rounded = content if digits is None else _round(content, digits)

@@ -29,18 +29,9 @@ def rows_of(
     table: pd.DataFrame, dataset: str, method: str, metric: str, domain: str = "test", **keys: str
 ) -> pd.DataFrame:
     """Rows of one method and metric whose setting is exactly `keys`."""
-    found = table[
-        (table["dataset"] == dataset)
-        & (table["method"] == method)
-        & (table["metric"] == metric)
-        & (table["test_domain"] == domain)
-    ]
-    variants = set(map(str, found)) - set(results.COLUMNS)
-    if keys.keys() - variants:
-        return found[:0]
-    for name in variants:
-        found = found[found[name] == keys.get(name, "")]
-    return found
+    variants = set(map(str, table)) - set(results.COLUMNS)
+    setting = dict.fromkeys(sorted(variants), "") | keys
+    return results.where(table, dataset=dataset, method=method, metric=metric, test_domain=domain, **setting)
 
 
 def score(table: pd.DataFrame, dataset: str, method: str, metric: str, domain: str = "test", **keys: str) -> Values:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from reprise import results
 from reprise.claims import Measure, Measured, Values
 
 LEARNED = 0.55  # accuracy on the training environments of a planted cue
@@ -30,12 +31,7 @@ TRANSFERRED = ("adversarial_error_large", "error", "nll", "demographic_disparity
 
 def rows_of(table: pd.DataFrame, analysis: str, metric: str, **keys: str) -> pd.DataFrame:
     """Rows of one analysis and metric, with these values in these columns."""
-    if "analysis" not in table:
-        return table[:0]
-    found = table[(table["analysis"] == analysis) & (table["metric"] == metric)]
-    for name, value in keys.items():
-        found = found[found[name] == value] if name in found else found if value == "" else found[:0]
-    return found
+    return results.where(table, analysis=analysis, metric=metric, **keys)
 
 
 def scope(table: pd.DataFrame, everywhere: bool) -> dict[str, str]:

@@ -31,13 +31,10 @@ def rows_of(
     table: pd.DataFrame, dataset: str, method: str, metric: str, domain: str | None = None, **keys: str
 ) -> pd.DataFrame:
     """Rows of one method and metric whose setting is exactly `keys`; without a domain, of any."""
-    found = (
-        (table["setting"] == results.setting(**keys))
-        & (table["dataset"] == dataset)
-        & (table["method"] == method)
-        & (table["metric"] == metric)
+    domains = {} if domain is None else {"test_domain": domain}
+    return results.where(
+        table, setting=results.setting(**keys), dataset=dataset, method=method, metric=metric, **domains
     )
-    return table[found if domain is None else found & (table["test_domain"] == domain)]
 
 
 def score(

@@ -94,6 +94,9 @@ class _Run:
 
     def all(self) -> None:
         """Run them; raises StageFailed once those that were running beside a failed one have ended."""
+        from tqdm import tqdm
+
+        tqdm.monitor_interval = 0  # no thread beside this one, which a fork would catch holding a lock
         bar = Bar("reprise repro", len(self.nodes), "stage")
         try:
             while self.running or (self.waiting and not self.failed):
@@ -135,6 +138,7 @@ class _Run:
         self.waiting.remove(name)
         beside = 1 if self.nodes[name].alone else min(self.width, len(self.running) + 1 + len(self._ready()))
         cores = os.environ.get("REPRISE_JOBS", str(max(1, self.cores // beside)))
+        (LOGS / f"{name}.log").write_bytes(b"")
         process = FORKED.Process(target=_single, args=(name, cores, self.watch))
         process.start()
         with suppress(ProcessLookupError, PermissionError):  # both do, so that there is a group whoever comes first
@@ -166,11 +170,8 @@ def _single(name: str, cores: str, watch: IO[str]) -> None:
 
     os.setpgid(0, 0)
     os.close(watch.fileno())
-    for number, file, flags in (
-        (0, os.devnull, os.O_RDONLY),
-        (1, LOGS / f"{name}.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC),
-    ):
-        os.dup2(os.open(file, flags, 0o644), number)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(os.open(LOGS / f"{name}.log", os.O_WRONLY), 1)
     os.dup2(1, 2)
     sys.stdout = sys.stderr = os.fdopen(1, "w", buffering=1)
     for handler in logging.getLogger("dvc").handlers:  # as they were when DVC was imported
