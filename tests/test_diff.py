@@ -144,7 +144,13 @@ def test_pairs_of_pictures(branches: Path, capsys: pytest.CaptureFixture[str]) -
     git("commit", "-qm", "figures")
     change()
     (figures / "parity.svg").write_text("<svg>two</svg>")
+    Path("pairs").mkdir()
+    Path("pairs/parity-now.png").touch()  # of an earlier call
+    Path("pairs/notes.txt").touch()
     assert cli.main(["diff", "--json", "--images", "pairs"]) == 0
+    assert sorted(path.name for path in Path("pairs").iterdir()) == [
+        "fairness-parity-before.svg", "fairness-parity-now.svg", "notes.txt",
+    ]  # fmt: skip
     found = {row["name"]: row.get("images") for row in json.loads(capsys.readouterr().out)["figures"]}
     assert Path(found["parity"]["before"]).read_text() == "<svg>one</svg>"
     assert Path(found["parity"]["now"]).read_text() == "<svg>two</svg>"

@@ -39,7 +39,7 @@ stages:
     outs: [out/last]
 """
 WORK = """
-import json, sys, time
+import json, os, sys, time
 from pathlib import Path
 name, seconds = sys.argv[1], float(sys.argv[2])
 if Path("broken-" + name).exists():
@@ -49,6 +49,8 @@ time.sleep(seconds)
 Path("out").mkdir(exist_ok=True)
 value = Path("params.yaml").read_text() if name in ("first", "last") else ""
 Path("out", name).write_text(name + value)
+with open("cores", "a") as cores:
+    cores.write(name + " " + os.environ.get("REPRISE_JOBS", "all") + "\\n")
 with open("log", "a") as log:
     log.write(json.dumps([name, start, time.time()]) + "\\n")
 """
@@ -102,6 +104,14 @@ def test_side_by_side_in_the_right_order(pipeline: Path, capsys: pytest.CaptureF
     assert "Data and pipelines are up to date." in dvc("repro")
     assert cli.main(["repro"]) == 0
     assert capsys.readouterr().out == "Data and pipelines are up to date.\n"
+
+
+def test_stages_share_the_cores_and_a_lone_one_has_them_all(pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("reprise.cli.repro.n_workers", lambda: 8)
+    monkeypatch.delenv("REPRISE_JOBS", raising=False)
+    assert cli.main(["repro", "-j", "4"]) == 0
+    cores = dict(line.split() for line in Path("cores").read_text().splitlines())
+    assert cores == {"first": "8", "timed": "8", "last": "8"} | dict.fromkeys(MIDDLE, "2")
 
 
 def test_targets_and_what_has_changed_only(pipeline: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -144,7 +144,35 @@ def test_the_figure_has_a_panel_per_metric_and_a_line_per_setting() -> None:
     assert lines == {"kind x": pytest.approx([1.6, 2.5]), "kind yy": pytest.approx([2.6, 3.5])}
 
 
+def test_a_setting_that_lacks_a_key_is_a_line_of_its_own() -> None:
+    rows = [{"p.lr": lr, "commit": "1", "metric": "fairness.a", "value": lr} for lr in (0.1, 1.0)]
+    rows += [row | {"p.decay": 0.5, "value": 9.0} for row in rows]
+    figure = curves(pd.DataFrame(rows), x="p.lr", log=False, seed="common.seed")
+    lines = [line.get_ydata().tolist() for line in figure.axes[0].lines if line.get_label()[0] != "_"]
+    assert sorted(lines) == [[0.1, 1.0], [9.0, 9.0]]
+
+
 # ---------------------------------------------------------------- the queue
+
+
+def test_a_cell_runs_as_long_as_its_process_or_a_worker_does(folder: Path) -> None:
+    own, worker = Path(".dvc/tmp/exps/run/abc/abc.json"), Path(".dvc/tmp/exps/celery/dvc-exp-worker-1.json")
+    for path in (own, worker):
+        path.parent.mkdir(parents=True)
+    alive, gone = {"pid": os.getpid(), "returncode": None}, {"pid": 2**22 + 1, "returncode": None}
+    ended = {"pid": os.getpid(), "returncode": 0}
+    for mine, others, expected in ((None, None, False), (None, alive, True), (alive, gone, True), (ended, gone, False)):
+        for path, content in ((own, mine), (worker, others)):
+            path.unlink(missing_ok=True)
+            if content:
+                path.write_text(json.dumps(content))
+        assert sweeps._alive("abc") is expected
+
+
+def test_no_cells_side_by_side_are_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["sweep", str(written()), "-j", "0"]) == 1
+    assert "-j 0 is not a number of cells" in capsys.readouterr().err
+
 
 SMALL = """
 about: test

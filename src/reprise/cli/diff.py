@@ -122,8 +122,9 @@ def pictures(found: dict[str, Any], folder: Path) -> None:
         return
     from dvc.api import DVCFileSystem
 
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in (*folder.glob("*-before.*"), *folder.glob("*-now.*")):
+        old.unlink()
     then = DVCFileSystem(rev=found["commit"])
     for row in found["figures"]:
         stem = f"{row['paper']}-{row['name']}"

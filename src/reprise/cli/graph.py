@@ -104,7 +104,7 @@ def _reasons(stage: Any, made: dict[str, str]) -> list[str]:
     """Why DVC would run a stage, in words; nothing of what it would do to the stages above it."""
     from dvc.dependency import ParamsDependency
 
-    if all(not dep.hash_info for dep in stage.deps):
+    if stage.deps and all(not dep.hash_info for dep in stage.deps):
         return ["it has never run here: dvc.lock does not know it"]
     reasons = []
     for dep in stage.deps:

@@ -39,7 +39,7 @@ for line in sys.stdin:
 def told(group, what):
     try:
         os.killpg(group, what)
-    except ProcessLookupError:
+    except (ProcessLookupError, PermissionError):
         return False
     return True
 for group in running:
@@ -49,7 +49,7 @@ for _ in range(100):
         time.sleep(0.05)
 locks = pathlib.Path(".dvc/tmp/rwlock")
 try:
-    json.loads(locks.read_text())
+    running and json.loads(locks.read_text())
 except FileNotFoundError:
     pass
 except ValueError:
@@ -65,6 +65,10 @@ def run(arguments: argparse.Namespace) -> int:
     """Run what has changed; 1 where a stage failed, after those beside it have ended."""
     if arguments.jobs < 1:
         raise UserError(f"-j {arguments.jobs} is not a number of stages, 1 or more")
+    # Processes are forked, so there must be no thread beside this one that could hold a lock meanwhile.
+    from tqdm import tqdm
+
+    tqdm.monitor_interval = 0
     found = nodes(arguments.targets)
     todo = {name: node for name, node in found.items() if node.runs}
     if not todo:
@@ -94,9 +98,8 @@ class _Run:
 
     def all(self) -> None:
         """Run them; raises StageFailed once those that were running beside a failed one have ended."""
-        from tqdm import tqdm
+        from dvc.cli import parser  # noqa: F401  # with all commands of DVC, once for all stages
 
-        tqdm.monitor_interval = 0  # no thread beside this one, which a fork would catch holding a lock
         bar = Bar("reprise repro", len(self.nodes), "stage")
         try:
             while self.running or (self.waiting and not self.failed):
@@ -135,8 +138,8 @@ class _Run:
         return [name for name in free if self.again[name] <= now][:1]
 
     def _start(self, name: str) -> None:
+        beside = 1 if self.nodes[name].alone else max(1, len(self.running) + len(self._ready()))
         self.waiting.remove(name)
-        beside = 1 if self.nodes[name].alone else min(self.width, len(self.running) + 1 + len(self._ready()))
         cores = os.environ.get("REPRISE_JOBS", str(max(1, self.cores // beside)))
         (LOGS / f"{name}.log").write_bytes(b"")
         process = FORKED.Process(target=_single, args=(name, cores, self.watch))
@@ -144,12 +147,12 @@ class _Run:
         with suppress(ProcessLookupError, PermissionError):  # both do, so that there is a group whoever comes first
             os.setpgid(_pid(process), _pid(process))
         self.running[name], self.started[name] = process, time.monotonic()
-        print(f"+{process.pid}", file=self.watch, flush=True)
 
     def _ended(self, name: str) -> bool:
         """Whether a process that has ended brought its stage to its end."""
         process = self.running.pop(name)
-        print(f"-{process.pid}", file=self.watch, flush=True)
+        with suppress(BrokenPipeError):  # the watchdog was killed: nothing to lose by it
+            print(f"-{process.pid}", file=self.watch, flush=True)
         text = (LOGS / f"{name}.log").read_text(errors="replace")
         if process.exitcode == 0:
             how = "ran" if "Running stage" in text else "was cached" if "is cached" in text else "had not changed"
@@ -169,6 +172,8 @@ def _single(name: str, cores: str, watch: IO[str]) -> None:
     from dvc.cli import main
 
     os.setpgid(0, 0)
+    with suppress(BrokenPipeError):
+        print(f"+{os.getpid()}", file=watch, flush=True)
     os.close(watch.fileno())
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(os.open(LOGS / f"{name}.log", os.O_WRONLY), 1)

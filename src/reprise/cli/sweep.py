@@ -46,6 +46,8 @@ class State:
 def run(arguments: argparse.Namespace) -> int:
     """Queue what is missing and start workers, or say where the sweep stands; 1 where a cell has failed."""
     file = Path(arguments.file)
+    if arguments.jobs is not None and arguments.jobs < 1:
+        raise SweepError(f"-j {arguments.jobs} is not a number of cells, 1 or more")
     sweep = load(file)
     cells = expanded(sweep)
     states = look(file, sweep, cells)
@@ -140,15 +142,20 @@ def _log(revision: str) -> Path:
 
 
 def _alive(revision: str) -> bool:
-    """Whether the process that runs an experiment still does; one that has not begun yet counts as alive."""
+    """Whether the process that runs an experiment still does; before and after it, whether a worker is there."""
+    own = _process(_log(revision).with_suffix(".json"))
+    return own or any(map(_process, Path(".dvc/tmp/exps/celery").glob("dvc-exp-worker-*.json")))
+
+
+def _process(file: Path) -> bool:
+    """Whether a process that DVC has noted in a file is at work."""
     import psutil
 
-    file = _log(revision).with_suffix(".json")
     try:
-        process = json.loads(file.read_text())
+        noted = json.loads(file.read_text())
     except (FileNotFoundError, json.JSONDecodeError):
-        return True
-    return process["returncode"] is not None or psutil.pid_exists(process["pid"])
+        return False
+    return noted["returncode"] is None and psutil.pid_exists(noted["pid"])
 
 
 def _reason(revision: str) -> str:

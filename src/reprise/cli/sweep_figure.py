@@ -18,14 +18,14 @@ def curves(table: pd.DataFrame, *, x: str, log: bool, seed: str) -> Figure:
 
     Bars are 95 % intervals of the mean over the values of `seed` (Student's t); a single one has none.
     """
-    others = [str(name) for name in table if name not in (*MEASURED, x, seed) and table[name].nunique() > 1]
+    others = [str(name) for name in table if name not in (*MEASURED, x, seed) and table[name].nunique(dropna=False) > 1]
     metrics = list(table["metric"].unique())
     figure, axes = figures.panels(len(metrics), columns=2, width=4.2)
     words = not pd.api.types.is_numeric_dtype(table[x])  # text is placed in the order of the table
     places = {value: place for place, value in enumerate(dict.fromkeys(table[x]))}
     for ax, metric in zip(axes, metrics, strict=True):
         part = table[table["metric"] == metric]
-        groups = part.groupby(others, sort=False) if others else [((), part)]
+        groups = part.groupby(others, sort=False, dropna=False) if others else [((), part)]
         for number, (names, group) in enumerate(groups):
             means = group.groupby(x, sort=False)["value"]
             at = [places[value] if words else value for value in means.groups]

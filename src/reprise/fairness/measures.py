@@ -161,7 +161,7 @@ def weakest_rules(table: pd.DataFrame) -> str:
     rows = faces.rules(table, "accuracy")
     if rows.empty:
         return ""
-    rows = rows.assign(rule=rows["method"] + " " + rows["level"])
+    rows = rows.assign(rule=rows["method"].astype(str) + " " + rows["level"].astype(str))
     means = rows.groupby("rule")["value"].mean().nsmallest(3)
     listed = ", ".join(f"{rule}: {value:.3f}" for rule, value in means.items())
     return (
