@@ -192,3 +192,25 @@ def test_plots_say_what_to_install(
     monkeypatch.setitem(sys.modules, "vl_convert", None)
     assert cli.main(["plots"]) == 1
     assert "pip install -e '.[plots]'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["scale", "smoke", "fairness"], ["diff"]])
+def test_a_file_that_is_no_yaml_is_no_traceback(
+    folder: Path, capsys: pytest.CaptureFixture[str], command: list[str]
+) -> None:
+    (folder / "reports").mkdir()
+    (folder / "reports/claims.json").write_text("{}")
+    for step in (["init", "-q"], ["add", "."], ["commit", "-qm", "all"]):
+        git(folder, *step)
+    (folder / "params.yaml").write_text("common: [\n")
+    assert cli.main(command) == 1
+    assert capsys.readouterr().err == "error: a parameter file is not valid YAML: `reprise check` says where\n"
+    assert (folder / "params.yaml").read_text() == "common: [\n"
+
+
+def test_scale_keeps_edits_that_were_not_committed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    edited = (folder / "params.yaml").read_text() + "# mine\n"
+    (folder / "params.yaml").write_text(edited)
+    assert cli.main(["scale", "smoke"]) == 0
+    assert "as it was before: .reprise/params.before.yaml" in capsys.readouterr().out
+    assert (folder / ".reprise/params.before.yaml").read_text() == edited

@@ -95,7 +95,7 @@ def test_nothing_is_queued_that_is_not_valid(folder: Path, content: dict[str, An
 
 def test_a_missing_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["sweep", "sweeps/none.yaml"]) == 1
-    assert "sweeps/none.yaml is missing" in capsys.readouterr().err
+    assert "sweeps/none.yaml is missing; there are none in sweeps/" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,8 @@ def load(file: Path) -> Sweep:
     try:
         content = YAML(typ="safe", pure=True).load(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise SweepError(f"{file} is missing; sweeps/ holds those that come with the project") from None
+        known = ", ".join(map(str, sorted(Path("sweeps").glob("*.yaml"))))
+        raise SweepError(f"{file} is missing; there are {known or 'none in sweeps/'}") from None
     except YAMLError as error:
         raise SweepError(f"{file} is not valid YAML: {str(error).splitlines()[0]}") from None
     if not isinstance(content, dict):

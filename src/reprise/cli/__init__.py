@@ -112,4 +112,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+    except Exception as error:
+        if type(error).__module__.startswith("ruamel.yaml"):  # not imported before it is needed
+            print("error: a parameter file is not valid YAML: `reprise check` says where", file=sys.stderr)
+            return 1
+        raise
     return status

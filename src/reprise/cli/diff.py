@@ -138,7 +138,7 @@ def pictures(found: dict[str, Any], folder: Path) -> None:
         for path in (Path(name) for name in earlier if Path(name).stem == row["name"]):
             target = folder / f"{stem}-before{path.suffix}"
             try:
-                then.get_file(path.as_posix(), str(target))
+                target.write_bytes(then.cat_file(path.as_posix()))  # a copy: `get_file` may link to the cache
             except FileNotFoundError:
                 continue
             row["images"]["before"] = str(target)

@@ -99,7 +99,8 @@ def _plan() -> Iterator[Finding]:
     whose = "here" if all(name in here for name in known) else f"here, or on the 2 cores of {BENCHMARK}"
     rest = f", and {len(todo) - len(known)} that have never been timed" if len(known) < len(todo) else ""
     yield None, "graph", f"{len(todo)} of {len(found)} stages would run (`reprise why`)"
-    yield None, "time", f"about {max(1, round(total / 60))} min, by what {len(known)} of them took {whose}{rest}"
+    by = f"by what {len(known)} of them last took {whose}, at whatever scale{rest}"
+    yield None, "time", f"about {max(1, round(total / 60))} min, {by}"
 
 
 def _benchmark() -> dict[str, float]:

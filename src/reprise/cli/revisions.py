@@ -14,9 +14,10 @@ def resolve(revision: str) -> str:
     """The short name of a revision's commit, or of a DVC experiment's; raises RevisionError."""
     experiments = run("for-each-ref", "--format=%(objectname)", f"refs/exps/*/*/{revision}").split()
     revision = experiments[-1] if experiments else revision
-    return run("rev-parse", "--short", "--verify", "--quiet", f"{revision}^{{commit}}", failure=(
-        f"git knows no revision {revision} here: fetch it first (`git fetch origin {revision.removeprefix('origin/')}`)"
-    )).strip()  # fmt: skip
+    branch = revision.removeprefix("origin/")
+    remedy = "" if {*branch} & {*"~^@:"} else f": fetch it first (`git fetch origin {branch}`)"
+    failure = f"git knows no revision {revision} here{remedy}"
+    return run("rev-parse", "--short", "--verify", "--quiet", f"{revision}^{{commit}}", failure=failure).strip()
 
 
 def text(revision: str, path: Path | str) -> str | None:

@@ -22,6 +22,7 @@ from reprise.params import FILE
 from reprise.results import write_text
 
 FOLDER = Path("params")
+BACKUP = Path(".reprise/params.before.yaml")  # edits that were not committed would be lost else
 LAPTOP = "laptop"
 
 Keys = tuple[str, ...]
@@ -43,6 +44,8 @@ def run(arguments: argparse.Namespace) -> int:
         if found:
             listed = "\n".join(line.replace(aside.name, str(FILE)) for line in found)
             raise ScaleError(f"the result would not be valid, {FILE} is as it was:\n{listed}")
+    if after != before:
+        write_text(before, BACKUP)
     write_text(after, FILE)
     lines = difflib.unified_diff(
         before.splitlines(keepends=True),
@@ -51,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
         f"{FILE} ({arguments.name})",
     )
     diff = "".join(lines)
-    print(diff if diff else f"{FILE} is at scale {arguments.name} already")
+    print(f"{diff}\nas it was before: {BACKUP}" if diff else f"{FILE} is at scale {arguments.name} already")
     return 0
 
 
