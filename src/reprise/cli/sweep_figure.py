@@ -41,5 +41,7 @@ def curves(table: pd.DataFrame, *, x: str, log: bool, seed: str) -> Figure:
             ax.set_xticks(list(places.values()), list(places), rotation=20)
         elif log:
             ax.set_xscale("log")
+            ax.set_xticks(list(places), [f"{value:g}" for value in places])  # what was swept, no powers of ten
+            ax.minorticks_off()
     figures.legend(figure, axes)
     return figure
