@@ -66,7 +66,10 @@ def test_doctor_and_why_of_a_finished_run(smoke: Path) -> None:
         edit(smoke, "fairness", "bootstrap", value=60)
         why = run("reprise", "why").stdout
         assert "fairness-evaluate@faces would run:\n  parameter fairness.bootstrap: 50 -> 60\n" in why
-        assert re.search(r"time +about \d+ min, by what \d+ of them last took here, at whatever scale", run("reprise", "doctor").stdout)
+        assert re.search(
+            r"time +about \d+ min, by what \d+ of them last took here, at whatever scale",
+            run("reprise", "doctor").stdout,
+        )
 
 
 def both(*stages: str) -> set[str]:
