@@ -2,6 +2,8 @@
 
 import csv
 import shutil
+import subprocess
+import sys
 from datetime import timedelta
 from types import SimpleNamespace
 
@@ -770,3 +772,12 @@ def test_compiled_training_gives_the_same_weights(monkeypatch):
         fit(model, lambda model, batch: model(batch["x"]).square().mean(), rows, recipe(epochs=2), seed=0)
         found.append(model(torch.ones(1, 4)).item())
     assert found[0] == pytest.approx(found[1], rel=1e-4)
+
+
+def test_what_lightning_imports_in_passing_stays_usable() -> None:
+    """`reprise.training` spares Lightning's import of scipy.signal; whoever wants it gets the real one."""
+    code = (
+        "import sys, reprise.training; print('scipy.signal' in sys.modules); import scipy.signal as s; print(s.welch)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert found.startswith("False\n<function welch")

@@ -14,9 +14,12 @@ after a kill, goes on from it as if nothing had happened: the order of the batch
 of it. Short fits write nothing: repeating one costs less than its checkpoint.
 """
 
+import contextlib
 import logging
 import os
+import sys
 import time
+import types
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
@@ -24,15 +27,34 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback, Checkpoint, EarlyStopping
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from reprise import jobs, progress
 from reprise.errors import UserError
 from reprise.params import Recipe
+
+
+@contextlib.contextmanager
+def _spared(module: str, **names: object) -> Iterator[None]:
+    """An empty `module` in the place of one that is imported in passing and never used."""
+    if module in sys.modules:
+        yield
+        return
+    sys.modules[module] = types.ModuleType(module)
+    vars(sys.modules[module]).update(names)
+    try:
+        yield
+    finally:
+        del sys.modules[module]
+
+
+# Lightning imports torchmetrics, which loads scipy.signal to give it a name that another package may want: a second in
+# every process.
+with _spared("scipy.signal", hamming=None):
+    import pytorch_lightning as pl
+    from pytorch_lightning.callbacks import Callback, Checkpoint, EarlyStopping
 
 CHECKPOINT_EVERY = timedelta(minutes=5)
 
