@@ -152,6 +152,18 @@ def test_a_setting_that_lacks_a_key_is_a_line_of_its_own() -> None:
     assert sorted(lines) == [[0.1, 1.0], [9.0, 9.0]]
 
 
+def test_what_is_set_for_the_swept_thing_alone_makes_no_lines() -> None:
+    """Two architectures, each with a learning rate of its own: one line's worth of points, words without brackets."""
+    rows = [
+        {"p.kind": f'["{kind}"]', "p.lr": lr, "commit": "1", "metric": "assay.a", "value": lr}
+        for kind, lr in (("one", 0.1), ("two", 1.0))
+    ]
+    figure = curves(pd.DataFrame(rows), x="p.kind", log=False, seed="common.seed")
+    (line,) = (line for line in figure.axes[0].lines if len(line.get_ydata()) == 2 and line.get_marker() == "o")
+    assert line.get_ydata().tolist() == [0.1, 1.0] and line.get_linestyle() == "None"
+    assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["one", "two"]
+
+
 # ---------------------------------------------------------------- the queue
 
 
