@@ -7,7 +7,6 @@ What dropping modules costs in accuracy is measured on two trained networks of 2
 Times are medians after a warm-up, end to end from images or tokens to logits. On a busy machine they mean little.
 """
 
-import os
 import platform
 import statistics
 import time
@@ -32,6 +31,7 @@ from reprise.circuits.parts import ReadIn, Sizes
 from reprise.circuits.tokens import Patches
 from reprise.circuits.train import START, body, train
 from reprise.data.arrays import open_prepared
+from reprise.engines import n_workers
 
 HERE = Path(__file__).resolve().parent
 BATCH, RUNS = 64, 30
@@ -98,7 +98,7 @@ def trained(method: str) -> list[tuple[float, float, float]]:
     """(share kept, accuracy on handwriting, milliseconds compiled) of 256 modules trained by the laptop's recipe."""
     folder = Path("data/prepared/handwriting")
     settings = plans.settings(load(), "handwriting") | {"wide": {"processors": 256}}
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    torch.set_num_threads(n_workers())
     state = train(method, 0, str(folder), settings=settings, common_seed=0)
     torch.set_num_threads(1)
     state.pop(START)
