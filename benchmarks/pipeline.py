@@ -7,7 +7,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def main() -> None:
-    """Run from anywhere, after a whole `make repro` in a fresh clone; the order is that of dvc.yaml."""
+    """Run from anywhere, after a whole `make repro`; the order is that of dvc.yaml."""
     notes = [json.loads(path.read_text()) for path in (ROOT / ".reprise/timings").glob("*.json")]
     order = [line.strip().rstrip(":") for line in (ROOT / "dvc.yaml").read_text().splitlines()]
     notes.sort(key=lambda note: (order.index(note["stage"].split("@")[0]), note["stage"]))
@@ -15,9 +15,9 @@ def main() -> None:
     lines = [
         "# The whole reproduction, stage by stage",
         "",
-        "Written by `benchmarks/pipeline.py` after one `make repro` of the laptop scale. Hardware: "
+        "Written by `benchmarks/pipeline.py` from the last run of each stage at the laptop scale. Hardware: "
         f"{first['cores']} cores, {first['machine']}; Python {first['python']}.",
-        "Times are those of each stage's last run; memory is that of its largest process.",
+        "Memory is that of a stage's largest process. `reprise repro -j` goes by these times until it has its own.",
         "",
         "| stage | seconds | peak MiB |",
         "| --- | --- | --- |",

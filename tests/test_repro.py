@@ -114,6 +114,20 @@ def test_stages_share_the_cores_and_a_lone_one_has_them_all(pipeline: Path, monk
     assert cores == {"first": "8", "timed": "8", "last": "8"} | dict.fromkeys(MIDDLE, "2")
 
 
+@pytest.mark.parametrize("measured", [".reprise/timings/middle@2.json", "benchmarks/pipeline.md"])
+def test_the_stage_that_ends_last_has_all_the_cores(
+    measured: str, pipeline: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The times of last runs say which one it is; in a fresh clone those of the benchmark."""
+    monkeypatch.setattr("reprise.cli.repro.n_workers", lambda: 8)
+    monkeypatch.delenv("REPRISE_JOBS", raising=False)
+    Path(measured).parent.mkdir(parents=True)
+    Path(measured).write_text('{"seconds": 9.0}' if measured.endswith("json") else "| middle@2 | 9.0 | 71 |\n")
+    assert cli.main(["repro", "-j", "4"]) == 0
+    cores = dict(line.split() for line in Path("cores").read_text().splitlines())
+    assert {name: cores[name] for name in MIDDLE} == dict.fromkeys(MIDDLE, "2") | {"middle-2": "8"}
+
+
 def test_targets_and_what_has_changed_only(pipeline: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["repro", "middle"]) == 0
     assert set(logged()) == {"first", *MIDDLE}

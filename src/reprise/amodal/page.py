@@ -70,12 +70,12 @@ PAGE = Page(
             "truth as well.",
         ),
         (
-            "A small network, 150 or 300 steps of three clips of ten frames, patches of 32 pixels",
+            "A small network, 150 or 300 steps of three clips of eight frames, patches of 32 pixels",
             "The official one has more than twenty times the parameters and trains for 20 to 50 epochs on four GPUs. "
             "Learning rate and schedule are those of the specification's pilots, which took six to eight clips of "
             "twelve frames at a time. In trials with six clips SaVos gained up to a point of IoU on hidden parts, the "
             "same network trained on full masks three to four: with three clips it is no upper bound on every data "
-            "set, so it alone gets the specification's six or eight.",
+            "set, so it alone gets six.",
         ),
         (
             "The last step of training is kept",

@@ -173,9 +173,11 @@ GROWS: dict[str, dict[str, str | None]] = {
     "processors": {"nac": "processors", "perceiver": "processors"},
     "steps": {"nac": "layers", "perceiver": "layers", "interpreter": "iterations"},
 }
-# Parts of the usual batch, so that the largest network takes no more than a fifth of a second (laptop scale), and so
-# that the Interpreter's attention weights stay below the size at which the allocator returns memory after every use.
-PART = {"tokens": 16, "functions": 2, "processors": 4, "steps": 4}
+# Parts of the usual batch, so that the largest network takes no more than half a second (laptop scale). With fewer than
+# 16 samples of 16 tokens, starting operations hides how an Interpreter grows: on two cores of an EPYC its exponent over
+# tokens is 1.2 with 4 samples, 1.4 with 8, 1.6 with 16 and with 32; 1.0, 1.2 and 1.3 with 4, 8 and 16 where the
+# allocator keeps its memory (`reprise.engines.MALLOC`), which it does not here.
+PART = {"tokens": 4, "functions": 2, "processors": 4, "steps": 4}
 
 
 class Network(NamedTuple):

@@ -93,7 +93,6 @@ class _Run:
         self.again: dict[str, float] = dict.fromkeys(todo, 0.0)  # when a stage that found a lock taken tries again
         self.failed: list[str] = []
         self.below = _longest_way(todo)
-        # Stages beside each other share the cores; the last one to run has them all.
         self.cores = n_workers()
 
     def all(self) -> None:
@@ -138,8 +137,11 @@ class _Run:
         return [name for name in free if self.again[name] <= now][:1]
 
     def _start(self, name: str) -> None:
+        """Stages beside each other share the cores; the last one has them all, and so has the one that ends last."""
         beside = 1 if self.nodes[name].alone else max(1, len(self.running) + len(self._ready()))
         self.waiting.remove(name)
+        if self.below[name] > max((self.below[other] for other in (*self.waiting, *self.running)), default=0.0):
+            beside = 1  # with a share it would still be at it when the others have left their cores
         cores = os.environ.get("REPRISE_JOBS", str(max(1, self.cores // beside)))
         (LOGS / f"{name}.log").write_bytes(b"")
         process = FORKED.Process(target=_single, args=(name, cores, self.watch))
