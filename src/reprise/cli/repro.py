@@ -20,7 +20,7 @@ from typing import IO
 
 from reprise.cli import dvc
 from reprise.cli.graph import Node, nodes
-from reprise.engines import n_workers
+from reprise.engines import MALLOC, n_workers
 from reprise.errors import UserError
 from reprise.progress import Bar
 
@@ -93,6 +93,7 @@ class _Run:
         self.again: dict[str, float] = dict.fromkeys(todo, 0.0)  # when a stage that found a lock taken tries again
         self.failed: list[str] = []
         self.below = _longest_way(todo)
+        # Stages beside each other share the cores; the last one to run has them all.
         self.cores = n_workers()
 
     def all(self) -> None:
@@ -137,14 +138,14 @@ class _Run:
         return [name for name in free if self.again[name] <= now][:1]
 
     def _start(self, name: str) -> None:
-        """Stages beside each other share the cores; the last one has them all, and so has the one that ends last."""
         beside = 1 if self.nodes[name].alone else max(1, len(self.running) + len(self._ready()))
         self.waiting.remove(name)
-        if self.below[name] > max((self.below[other] for other in (*self.waiting, *self.running)), default=0.0):
-            beside = 1  # with a share it would still be at it when the others have left their cores
-        cores = os.environ.get("REPRISE_JOBS", str(max(1, self.cores // beside)))
+        settings = {"REPRISE_JOBS": os.environ.get("REPRISE_JOBS", str(max(1, self.cores // beside)))}
+        if not self.nodes[name].alone:  # which measures time, and does so as under `dvc repro`
+            # With one core a stage trains in its own process, which needs then what workers are given.
+            settings |= {key: os.environ.get(key, value) for key, value in MALLOC.items()}
         (LOGS / f"{name}.log").write_bytes(b"")
-        process = FORKED.Process(target=_single, args=(name, cores, self.watch))
+        process = FORKED.Process(target=_single, args=(name, settings, self.watch))
         process.start()
         with suppress(ProcessLookupError, PermissionError):  # both do, so that there is a group whoever comes first
             os.setpgid(_pid(process), _pid(process))
@@ -169,7 +170,7 @@ class _Run:
         return False
 
 
-def _single(name: str, cores: str, watch: IO[str]) -> None:
+def _single(name: str, settings: dict[str, str], watch: IO[str]) -> None:
     """One stage, in a forked process: its own group, its own log, and no hold on the pipe to the watchdog."""
     from dvc.cli import main
 
@@ -184,7 +185,7 @@ def _single(name: str, cores: str, watch: IO[str]) -> None:
     for handler in logging.getLogger("dvc").handlers:  # as they were when DVC was imported
         handler.stream = sys.stdout  # type: ignore[attr-defined]
     logging.getLogger("dvc").setLevel(logging.INFO)
-    os.environ.update(dvc.environment(REPRISE_JOBS=cores))
+    os.environ.update(dvc.environment(**settings))
     sys.exit(main(["--wait-for-lock", "repro", "--single-item", name]))
 
 
