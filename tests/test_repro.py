@@ -6,14 +6,21 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
+from dvc import dvcfile
+from dvc.utils.serialize import modify_yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from reprise import cli
+from reprise.cli.dvc import write_lock_quickly
 
 PIPELINE = """
 stages:
@@ -124,6 +131,49 @@ def test_the_longest_way_comes_first(measured: str, pipeline: Path) -> None:
     assert cli.main(["repro", "-j", "1"]) == 0
     ran = logged()
     assert min(MIDDLE, key=lambda name: ran[name]) == "middle-2"
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=150)
+    | st.sampled_from(["yes", "07", "a: b", "  c:", "one\n  two:\n", "1e-5", "a word " * 30]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("ab.@-", min_size=1), inner, max_size=3),
+    max_leaves=8,
+)  # fmt: skip
+ENTRY = st.fixed_dictionaries({"cmd": st.text(max_size=150), "params": st.dictionaries(st.just("params.yaml"), VALUES)})
+ENTRIES = st.dictionaries(st.sampled_from([f"train@{name}" for name in "abcd"] + ["07", "a b"]), ENTRY)
+
+
+@settings(deadline=None, max_examples=200)
+@given(ENTRIES, ENTRIES)
+def test_an_entry_of_the_lock_is_written_as_dvc_writes_all_of_it(before: dict[str, Any], after: dict[str, Any]) -> None:
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dvcfile, "modify_yaml", None)
+        write_lock_quickly()
+        locks = []
+        for stages in ([before, after], [before | after]):
+            path = Path(folder, str(len(stages)), "dvc.lock")
+            path.parent.mkdir()
+            with modify_yaml(path) as data:
+                data.update({"schema": "2.0", "stages": stages[0]})
+            for more in stages[1:]:
+                with dvcfile.modify_yaml(path) as data:
+                    data["stages"].update(more)
+            locks.append(path.read_bytes())
+            assert [one.name for one in path.parent.iterdir()] == ["dvc.lock"]
+        assert locks[0] == locks[1]
+
+
+def test_the_lock_of_the_project_is_one_that_is_written_by_entries(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (Path(__file__).parent.parent / "dvc.lock").read_text()
+    Path(tmp_path, "dvc.lock").write_text(text)
+    monkeypatch.setattr(dvcfile, "modify_yaml", None)
+    write_lock_quickly()
+    monkeypatch.setattr("dvc.utils.serialize.modify_yaml", None)  # which would write all of it
+    with dvcfile.modify_yaml(tmp_path / "dvc.lock") as data:
+        data["stages"].update({name: dict(entry) for name, entry in list(data["stages"].items())[::7]})
+    assert Path(tmp_path, "dvc.lock").read_text() == text
 
 
 def test_targets_and_what_has_changed_only(pipeline: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -186,6 +186,7 @@ def _single(name: str, settings: dict[str, str], watch: IO[str]) -> None:
         handler.stream = sys.stdout  # type: ignore[attr-defined]
     logging.getLogger("dvc").setLevel(logging.INFO)
     os.environ.update(dvc.environment(**settings))
+    dvc.write_lock_quickly()
     sys.exit(main(["--wait-for-lock", "repro", "--single-item", name]))
 
 
