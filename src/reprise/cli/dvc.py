@@ -28,7 +28,7 @@ def write_lock_quickly() -> None:
     @contextmanager
     def modify(path: str, fs: Any = None) -> Iterator[dict[str, Any]]:
         file = Path(path)
-        text = file.read_text() if file.name == "dvc.lock" and file.exists() else ""
+        text = file.read_text("utf-8") if file.name == "dvc.lock" and file.exists() else ""
         head, *entries = re.split(r"(?m)^(?=  \S)", text)
         known = parse_yaml(text, path).get("stages", {}) if entries else {}
         if head != "schema: '2.0'\nstages:\n" or len(entries) != len(known):  # not as DVC has written it
@@ -44,7 +44,7 @@ def write_lock_quickly() -> None:
                 place = places.get(name, len(entries))
                 entries[place : place + 1] = [entry]
         aside = file.with_name(f".{file.name}.tmp")
-        aside.write_text(head + "".join(entries))
+        aside.write_text(head + "".join(entries), "utf-8")
         aside.replace(file)
 
     dvcfile.modify_yaml = modify
